@@ -1,0 +1,169 @@
+/*
+ * compat.h
+ *		The differences between PostgreSQL's major versions, and nothing else.
+ *
+ * Every version #if of the project stands here, so that the logic elsewhere reads as written for
+ * one PostgreSQL.
+ */
+#ifndef KAFKA_COMPAT_H
+#define KAFKA_COMPAT_H
+
+#include "access/stratnum.h"
+#include "catalog/pg_foreign_server.h"
+#include "executor/executor.h"
+#include "nodes/execnodes.h"
+#include "nodes/pathnodes.h"
+#include "miscadmin.h"
+#include "optimizer/pathnode.h"
+#include "parser/parse_type.h"
+#include "parser/parsetree.h"
+#include "storage/latch.h"
+#include "utils/acl.h"
+#include "utils/datetime.h"
+#include "utils/wait_event.h"
+
+#if PG_VERSION_NUM < 150000
+#error "kafka_fdw needs PostgreSQL 15 or later"
+#endif
+
+#if PG_VERSION_NUM >= 180000
+#include "storage/waiteventset.h"
+#endif
+
+/* PostgreSQL 18's spelling; it stands before the declaration. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
+/* A wait set that lives as long as the backend. */
+static inline WaitEventSet *
+kafka_create_wait_set(int nevents)
+{
+#if PG_VERSION_NUM >= 170000
+	return CreateWaitEventSet(NULL, nevents);
+#else
+	return CreateWaitEventSet(TopMemoryContext, nevents);
+#endif
+}
+
+/* A name for one kind of wait in pg_stat_activity; PostgreSQL 15 and 16 only have "Extension". */
+static inline uint32
+kafka_wait_event(const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	return WaitEventExtensionNew(name);
+#else
+	(void) name;
+	return PG_WAIT_EXTENSION;
+#endif
+}
+
+/* The caller's rights on a foreign server. */
+static inline AclResult
+kafka_server_aclcheck(Oid serverid, Oid roleid, AclMode mode)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ForeignServerRelationId, serverid, roleid, mode);
+#else
+	return pg_foreign_server_aclcheck(serverid, roleid, mode);
+#endif
+}
+
+/* As whom a relation is read or written: a view's owner, or the current role. */
+static inline Oid
+kafka_plan_user(PlannerInfo *root, RelOptInfo *rel)
+{
+#if PG_VERSION_NUM >= 160000
+	(void) root;
+	return OidIsValid(rel->userid) ? rel->userid : GetUserId();
+#else
+	RangeTblEntry *rte = planner_rt_fetch(rel->relid, root);
+
+	return OidIsValid(rte->checkAsUser) ? rte->checkAsUser : GetUserId();
+#endif
+}
+
+static inline Oid
+kafka_scan_user(ForeignScanState *node)
+{
+	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+#if PG_VERSION_NUM >= 160000
+	return OidIsValid(plan->checkAsUser) ? plan->checkAsUser : GetUserId();
+#else
+	RangeTblEntry *rte = exec_rt_fetch(plan->scan.scanrelid, node->ss.ps.state);
+
+	return OidIsValid(rte->checkAsUser) ? rte->checkAsUser : GetUserId();
+#endif
+}
+
+static inline Oid
+kafka_modify_user(ResultRelInfo *rel, EState *estate)
+{
+	Oid			userid;
+
+#if PG_VERSION_NUM >= 160000
+	userid = ExecGetResultRelCheckAsUser(rel, estate);
+#else
+	/* A partition reached by routing has no range-table entry: its root's counts. */
+	ResultRelInfo *named = rel->ri_RootResultRelInfo ? rel->ri_RootResultRelInfo : rel;
+
+	userid = named->ri_RangeTableIndex > 0
+		? exec_rt_fetch(named->ri_RangeTableIndex, estate)->checkAsUser : InvalidOid;
+#endif
+	return OidIsValid(userid) ? userid : GetUserId();
+}
+
+/* The direction of a sort order. */
+static inline bool
+kafka_pathkey_is_descending(const PathKey *key)
+{
+#if PG_VERSION_NUM >= 180000
+	return key->pk_cmptype == COMPARE_GT;
+#else
+	return key->pk_strategy == BTGreaterStrategyNumber;
+#endif
+}
+
+/* create_foreignscan_path() grows an argument in most releases. */
+static inline ForeignPath *
+kafka_create_scan_path(PlannerInfo *root, RelOptInfo *rel, double rows, Cost startup_cost,
+					   Cost total_cost, List *pathkeys, Relids required_outer, List *fdw_private)
+{
+#if PG_VERSION_NUM >= 180000
+	return create_foreignscan_path(root, rel, NULL, rows, 0, startup_cost, total_cost, pathkeys,
+								   required_outer, NULL, NIL, fdw_private);
+#elif PG_VERSION_NUM >= 170000
+	return create_foreignscan_path(root, rel, NULL, rows, startup_cost, total_cost, pathkeys,
+								   required_outer, NULL, NIL, fdw_private);
+#else
+	return create_foreignscan_path(root, rel, NULL, rows, startup_cost, total_cost, pathkeys,
+								   required_outer, NULL, fdw_private);
+#endif
+}
+
+/* The type that a string names; an error where it names none. */
+static inline void
+kafka_parse_type(const char *string, Oid *type, int32 *typmod)
+{
+#if PG_VERSION_NUM >= 160000
+	(void) parseTypeString(string, type, typmod, NULL);
+#else
+	parseTypeString(string, type, typmod, false);
+#endif
+}
+
+/* The date, time and zone that ParseDateTime's fields are; 0, or a DTERR code. */
+static inline int
+kafka_decode_datetime(char **field, int *ftype, int nf, int *dtype, struct pg_tm *tm,
+					  fsec_t *fsec, int *tz)
+{
+#if PG_VERSION_NUM >= 160000
+	DateTimeErrorExtra extra;
+
+	return DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tz, &extra);
+#else
+	return DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tz);
+#endif
+}
+
+#endif							/* KAFKA_COMPAT_H */

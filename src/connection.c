@@ -1,0 +1,609 @@
+/*
+ * connection.c
+ *		The only file that creates and destroys librdkafka handles: their configuration, the
+ *		backend's pool of them, and what becomes of them when they are no longer wanted.
+ *
+ * A handle is kept idle for the session's next statement where its configuration allows. Handles
+ * are alike when they were made from the same key: kind, server, role, mapping and every property.
+ * So an altered server or mapping leads to a new key by itself; the syscache callbacks only see to
+ * it that the old handle does not linger.
+ *
+ * Destroying a handle joins librdkafka's threads, one of which may sit in a name look-up or a TLS
+ * handshake. That is done by a thread of its own, so that no statement waits for it. When the
+ * backend exits while such threads (or abandoned calls, see connection_wait.c) are under way,
+ * _exit() is used in place of exit(), at the last moment: the exit handlers of TLS libraries must
+ * not run under a thread that uses them.
+ */
+#include "postgres.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "commands/dbcommands.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "postmaster/postmaster.h"
+#include "storage/fd.h"
+#include "storage/ipc.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+#include "connection.h"
+#include "connection_private.h"
+#include "module.h"
+#include "property.h"
+
+#define MAX_IDLE_CONSUMERS 2
+#define MAX_IDLE_PRODUCERS 4
+
+/* When a property is set: before the user's own, which override it, or after, as a fixed one. */
+typedef struct HandleProperty
+{
+	const char *name;
+	const char *value;
+} HandleProperty;
+
+/* Better defaults than librdkafka's for a backend that somebody waits for. */
+static const HandleProperty default_properties[] = {
+	{"socket.nagle.disable", "true"},
+	{"reconnect.backoff.ms", "50"},
+	{"reconnect.backoff.max.ms", "1000"},	/* a broker that is back is found within a second */
+	{NULL, NULL}
+};
+
+/* What a scan relies on (DESIGN in docs/internals.md, "The end of a scan"). */
+static const HandleProperty fixed_properties[] = {
+	{"client.software.name", "kafka_fdw"},
+	{"client.software.version", "1.0"},
+	{"api.version.request", "true"},
+	{"log.queue", "true"},
+	{"statistics.interval.ms", "0"},
+	{NULL, NULL}
+};
+
+static const HandleProperty consumer_defaults[] = {
+	{"fetch.wait.max.ms", "1"},	/* a poll at the end would hold up the handle's next scan */
+	{"fetch.error.backoff.ms", "50"},
+	{"queued.max.messages.kbytes", "16384"},	/* bounds what a scan prefetches */
+	{NULL, NULL}
+};
+
+static const HandleProperty small_defaults[] = {
+	{"fetch.message.max.bytes", "65536"},
+	{"queued.min.messages", "1000"},
+	{NULL, NULL}
+};
+
+static const HandleProperty bulk_defaults[] = {
+	{"fetch.message.max.bytes", "262144"},
+	{"queued.min.messages", "5000"},
+	{NULL, NULL}
+};
+
+static const HandleProperty tail_defaults[] = {
+	{"fetch.message.max.bytes", "262144"},
+	{"queued.min.messages", "5000"},
+	{"fetch.wait.max.ms", "500"},	/* nothing comes after it, and an idle tail should idle */
+	{NULL, NULL}
+};
+
+static const HandleProperty consumer_fixed[] = {
+	{"enable.partition.eof", "true"},
+	{"auto.offset.reset", "error"}, /* never skip what retention deleted in silence */
+	{"check.crcs", "true"},
+	{"enable.auto.commit", "false"},
+	{"enable.auto.offset.store", "false"},
+	{"allow.auto.create.topics", "false"},
+	{NULL, NULL}
+};
+
+static const HandleProperty producer_defaults[] = {
+	{"queue.buffering.max.ms", "0"},
+	{"partitioner", "murmur2_random"},
+	{NULL, NULL}
+};
+
+static const HandleProperty producer_fixed[] = {
+	{"request.required.acks", "all"},
+	{"enable.idempotence", "true"},
+	{NULL, NULL}
+};
+
+static dlist_head handles = DLIST_STATIC_INIT(handles);
+static pg_atomic_uint32 nthreads;	/* threads of ours that have not ended */
+static bool exit_hook_registered = false;
+static int	exit_code = 0;
+
+static void on_server_change(Datum arg, int cacheid, uint32 hashvalue);
+static void on_mapping_change(Datum arg, int cacheid, uint32 hashvalue);
+static void reap_handles(void);
+
+PG_FUNCTION_INFO_V1(kafka_disconnect);
+PG_FUNCTION_INFO_V1(kafka_session_connections);
+
+void
+KafkaConnectionInit(void)
+{
+	pg_atomic_init_u32(&nthreads, 0);
+	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, on_server_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(USERMAPPINGOID, on_mapping_change, (Datum) 0);
+}
+
+/*
+ * librdkafka's threads, and ours that call it, must never take a signal that is meant for the
+ * backend: one that stole SIGURG lost the backend its wake-ups.
+ */
+int
+kafka_start_thread(void *(*fn) (void *), void *arg)
+{
+	pthread_t	thread;
+	pthread_attr_t attr;
+	sigset_t	all;
+	sigset_t	saved;
+	int			rc;
+
+	sigfillset(&all);
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	pthread_attr_setstacksize(&attr, 512 * 1024);
+	pg_atomic_fetch_add_u32(&nthreads, 1);
+	pthread_sigmask(SIG_SETMASK, &all, &saved);
+	rc = pthread_create(&thread, &attr, fn, arg);
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	if (rc != 0)
+		pg_atomic_fetch_sub_u32(&nthreads, 1);
+	pthread_attr_destroy(&attr);
+	return rc;
+}
+
+/* The last thing that a thread does. */
+void
+kafka_thread_ends(void)
+{
+	pg_atomic_fetch_sub_u32(&nthreads, 1);
+}
+
+/* Registered after librdkafka has initialized its TLS library, so it runs before that cleans up. */
+static void
+leave_threads_behind(void)
+{
+	if (pg_atomic_read_u32(&nthreads) > 0)
+		_exit(exit_code);
+}
+
+static void *
+destroy_in_thread(void *arg)
+{
+	rd_kafka_destroy_flags((rd_kafka_t *) arg, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	kafka_thread_ends();
+	return NULL;
+}
+
+/*
+ * Destroy a handle, without waiting for it where "wait" is false. Does nothing while a call is
+ * still inside it: reap_handles() will come by again. Queues and topics go first, since a handle
+ * that still has one is never done destroying itself.
+ */
+static void
+destroy_handle(KafkaHandle *handle, bool wait)
+{
+	if (pg_atomic_read_u32(&handle->ncalls) > 0)
+		return;
+
+	dlist_delete(&handle->node);
+	FreeWaitEventSet(handle->wes);
+	rd_kafka_queue_io_event_enable(handle->main, -1, NULL, 0);
+	rd_kafka_queue_destroy(handle->main);
+	if (handle->messages)
+	{
+		rd_kafka_queue_io_event_enable(handle->messages, -1, NULL, 0);
+		rd_kafka_queue_destroy(handle->messages);
+	}
+	if (handle->rkt)
+		rd_kafka_topic_destroy(handle->rkt);
+	close(handle->efd);
+	ReleaseExternalFD();
+	if (wait || kafka_start_thread(destroy_in_thread, handle->rk) != 0)
+		rd_kafka_destroy_flags(handle->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	pfree(handle->server_name);
+	pfree(handle->key);
+	pfree(handle);
+}
+
+/*
+ * At the backend's end. A handle whose brokers gave no trouble is destroyed in milliseconds; one
+ * that had trouble might sit in a name look-up, and is left to the process's end.
+ */
+static void
+on_backend_exit(int code, Datum arg)
+{
+	dlist_mutable_iter iter;
+
+	exit_code = code;
+	dlist_foreach_modify(iter, &handles)
+	{
+		KafkaHandle *handle = dlist_container(KafkaHandle, node, iter.cur);
+
+		if (!handle->busy && handle->broker_err == RD_KAFKA_RESP_ERR_NO_ERROR)
+			destroy_handle(handle, true);
+		else
+			pg_atomic_fetch_add_u32(&nthreads, 1);
+	}
+}
+
+static void
+on_server_change(Datum arg, int cacheid, uint32 hashvalue)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &handles)
+	{
+		KafkaHandle *handle = dlist_container(KafkaHandle, node, iter.cur);
+
+		if (hashvalue == 0 || handle->server_hash == hashvalue)
+			handle->stale = true;
+	}
+}
+
+static void
+on_mapping_change(Datum arg, int cacheid, uint32 hashvalue)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &handles)
+	{
+		KafkaHandle *handle = dlist_container(KafkaHandle, node, iter.cur);
+
+		if (hashvalue == 0 || handle->mapping_hash == hashvalue)
+			handle->stale = true;
+	}
+}
+
+/* Destroy idle handles that were altered or set aside, and the oldest of too many. */
+static void
+reap_handles(void)
+{
+	dlist_mutable_iter iter;
+	int			nconsumers = 0;
+	int			nproducers = 0;
+
+	/* The list is in order of use, the latest first. */
+	dlist_foreach_modify(iter, &handles)
+	{
+		KafkaHandle *handle = dlist_container(KafkaHandle, node, iter.cur);
+		bool		excess;
+
+		if (handle->busy)
+			continue;
+		if (handle->kind == KAFKA_HANDLE_PRODUCER)
+			excess = ++nproducers > MAX_IDLE_PRODUCERS;
+		else
+			excess = ++nconsumers > MAX_IDLE_CONSUMERS;
+		if (excess || handle->stale || !handle->keep)
+			destroy_handle(handle, false);
+	}
+}
+
+/* "pg-<cluster_name>-<database>", by which the broker's operator finds us. */
+static char *
+default_client_id(void)
+{
+	const char *cluster = GetConfigOption("cluster_name", true, false);
+	char	   *database = OidIsValid(MyDatabaseId) ? get_database_name(MyDatabaseId) : NULL;
+
+	return psprintf("pg%s%s-%s", cluster && cluster[0] ? "-" : "", cluster ? cluster : "",
+					database ? database : "");
+}
+
+/*
+ * Set one property. The value may be a secret and is not repeated in the error; librdkafka's own
+ * text is only passed on where it cannot hold one.
+ */
+static void
+set_property(rd_kafka_conf_t *conf, const KafkaServer *server, const char *name,
+			 const char *value)
+{
+	char		errstr[512];
+	const KafkaPropertyInfo *info;
+
+	if (rd_kafka_conf_set(conf, name, value, errstr, sizeof(errstr)) == RD_KAFKA_CONF_OK)
+		return;
+	info = KafkaPropertyFind(name, NULL);
+	ereport(ERROR,
+			(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+			 errmsg("could not set librdkafka property \"%s\" for server \"%s\"", name,
+					server->name),
+			 info && info->class != KAFKA_CLASS_B ? errdetail_internal("%s", errstr) : 0));
+}
+
+static void
+set_properties(rd_kafka_conf_t *conf, const KafkaServer *server, const HandleProperty *list)
+{
+	for (; list->name; list++)
+		set_property(conf, server, list->name, list->value);
+}
+
+/*
+ * The configuration of a handle. The user's properties are looked up once more in our table: a
+ * catalogue written by another version of this extension may hold what this one does not allow.
+ */
+static void
+fill_conf(rd_kafka_conf_t *conf, const KafkaServer *server, KafkaHandleKind kind)
+{
+	bool		producer = kind == KAFKA_HANDLE_PRODUCER;
+	char	   *client_id = default_client_id();
+	ListCell   *lc;
+
+	set_properties(conf, server, default_properties);
+	set_property(conf, server, "client.id", client_id);
+	pfree(client_id);
+	set_properties(conf, server, producer ? producer_defaults : consumer_defaults);
+	if (kind == KAFKA_HANDLE_SMALL)
+		set_properties(conf, server, small_defaults);
+	else if (kind == KAFKA_HANDLE_BULK)
+		set_properties(conf, server, bulk_defaults);
+	else if (kind == KAFKA_HANDLE_TAIL)
+		set_properties(conf, server, tail_defaults);
+	if (producer)
+		set_property(conf, server, "message.timeout.ms", psprintf("%d", server->message_timeout));
+
+	foreach(lc, server->properties)
+	{
+		KafkaProperty *property = (KafkaProperty *) lfirst(lc);
+		const KafkaPropertyInfo *info = KafkaPropertyFind(property->name, NULL);
+
+		if (info == NULL || info->class == KAFKA_CLASS_D)
+			ereport(ERROR,
+					(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+					 errmsg("option \"%s\" of server \"%s\" is not allowed", property->name,
+							server->name)));
+		set_property(conf, server, property->name, property->value);
+	}
+
+	set_properties(conf, server, fixed_properties);
+	set_properties(conf, server, producer ? producer_fixed : consumer_fixed);
+	if (!producer)
+		set_property(conf, server, "isolation.level",
+					 server->read_committed ? "read_committed" : "read_uncommitted");
+	else
+		set_property(conf, server, "allow.auto.create.topics",
+					 server->auto_create_topics ? "true" : "false");
+	rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_LOG | RD_KAFKA_EVENT_ERROR |
+							 (producer ? RD_KAFKA_EVENT_DR : 0));
+}
+
+/* Handles of one key are alike. The key may hold secrets and never leaves this file. */
+static char *
+make_key(const KafkaServer *server, KafkaHandleKind kind)
+{
+	StringInfoData buf;
+	ListCell   *lc;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "%d/%u/%u/%u/%d/%d/%d", kind, server->serverid, server->userid,
+					 server->umid, server->read_committed, server->auto_create_topics,
+					 server->message_timeout);
+	foreach(lc, server->properties)
+	{
+		KafkaProperty *property = (KafkaProperty *) lfirst(lc);
+
+		/* the length keeps a value from posing as the next property */
+		appendStringInfo(&buf, "\n%s=%zu:%s", property->name, strlen(property->value),
+						 property->value);
+	}
+	return buf.data;
+}
+
+/* rd_kafka_new() with all signals blocked, whatever the library's own threads do about them. */
+static rd_kafka_t *
+new_rdkafka(rd_kafka_conf_t *conf, bool producer, char *errstr, size_t errlen)
+{
+	rd_kafka_t *rk;
+	sigset_t	all;
+	sigset_t	saved;
+
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &saved);
+	rk = rd_kafka_new(producer ? RD_KAFKA_PRODUCER : RD_KAFKA_CONSUMER, conf, errstr, errlen);
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	return rk;
+}
+
+/*
+ * Make a handle. Everything that can throw comes before rd_kafka_new(), or is undone.
+ */
+static KafkaHandle *
+make_handle(const KafkaServer *server, KafkaHandleKind kind, const char *key)
+{
+	static const uint64 one = 1;
+	KafkaHandle *handle;
+	rd_kafka_conf_t *conf;
+	char		errstr[512];
+	bool		producer = kind == KAFKA_HANDLE_PRODUCER;
+
+	handle = MemoryContextAllocZero(TopMemoryContext, sizeof(KafkaHandle));
+	handle->efd = -1;
+	conf = rd_kafka_conf_new();
+	PG_TRY();
+	{
+		handle->server_name = MemoryContextStrdup(TopMemoryContext, server->name);
+		handle->key = MemoryContextStrdup(TopMemoryContext, key);
+		handle->kind = kind;
+		handle->serverid = server->serverid;
+		handle->userid = server->userid;
+		handle->server_hash =
+			GetSysCacheHashValue1(FOREIGNSERVEROID, ObjectIdGetDatum(server->serverid));
+		handle->mapping_hash = OidIsValid(server->umid)
+			? GetSysCacheHashValue1(USERMAPPINGOID, ObjectIdGetDatum(server->umid)) : 0;
+		handle->keep = server->keep_connections && kind != KAFKA_HANDLE_TAIL;
+		handle->made_at = GetCurrentTimestamp();
+		pg_atomic_init_u32(&handle->ncalls, 0);
+		fill_conf(conf, server, kind);
+
+		ReserveExternalFD();
+		handle->efd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+		if (handle->efd < 0)
+		{
+			ReleaseExternalFD();
+			ereport(ERROR,
+					(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+					 errmsg("could not create an event descriptor for server \"%s\": %m",
+							server->name)));
+		}
+		handle->wes = kafka_create_wait_set(3);
+		AddWaitEventToSet(handle->wes, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+		AddWaitEventToSet(handle->wes, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+		AddWaitEventToSet(handle->wes, WL_SOCKET_READABLE, handle->efd, NULL, NULL);
+
+		handle->rk = new_rdkafka(conf, producer, errstr, sizeof(errstr));
+		if (handle->rk == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
+					 errmsg("could not create a Kafka client for server \"%s\"", server->name),
+					 errdetail_internal("%s", errstr)));
+	}
+	PG_CATCH();
+	{
+		rd_kafka_conf_destroy(conf);
+		if (handle->wes)
+			FreeWaitEventSet(handle->wes);
+		if (handle->efd >= 0)
+		{
+			close(handle->efd);
+			ReleaseExternalFD();
+		}
+		if (handle->server_name)
+			pfree(handle->server_name);
+		if (handle->key)
+			pfree(handle->key);
+		pfree(handle);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	if (!exit_hook_registered)
+	{
+		on_proc_exit(on_backend_exit, (Datum) 0);
+		atexit(leave_threads_behind);
+		exit_hook_registered = true;
+	}
+	handle->main = rd_kafka_queue_get_main(handle->rk);
+	rd_kafka_queue_io_event_enable(handle->main, handle->efd, &one, sizeof(one));
+	rd_kafka_set_log_queue(handle->rk, NULL);
+	if (!producer)
+	{
+		handle->messages = rd_kafka_queue_new(handle->rk);
+		rd_kafka_queue_io_event_enable(handle->messages, handle->efd, &one, sizeof(one));
+	}
+	dlist_push_head(&handles, &handle->node);
+	return handle;
+}
+
+KafkaHandle *
+KafkaConnectionCheckout(const KafkaServer *server, KafkaHandleKind kind)
+{
+	char	   *key = make_key(server, kind);
+	KafkaHandle *handle = NULL;
+	dlist_iter	iter;
+
+	reap_handles();
+	dlist_foreach(iter, &handles)
+	{
+		KafkaHandle *candidate = dlist_container(KafkaHandle, node, iter.cur);
+
+		if (!candidate->busy && !candidate->stale && strcmp(candidate->key, key) == 0)
+		{
+			handle = candidate;
+			break;
+		}
+	}
+	if (handle == NULL)
+		handle = make_handle(server, kind, key);
+	else
+		dlist_move_head(&handles, &handle->node);
+	explicit_bzero(key, strlen(key));
+	pfree(key);
+
+	handle->busy = true;
+	handle->nuses++;
+	handle->used_at = GetCurrentTimestamp();
+	handle->broker_err = RD_KAFKA_RESP_ERR_NO_ERROR;
+	handle->broker_errstr[0] = '\0';
+	handle->fatal_err = RD_KAFKA_RESP_ERR_NO_ERROR;
+	return handle;
+}
+
+void
+KafkaConnectionCheckin(KafkaHandle *handle)
+{
+	Assert(handle->busy);
+	handle->busy = false;
+	handle->on_report = NULL;
+	handle->owner = NULL;
+	if (handle->fatal_err != RD_KAFKA_RESP_ERR_NO_ERROR)
+		handle->stale = true;
+	reap_handles();
+}
+
+/* Close the idle handles of this session; their number. */
+Datum
+kafka_disconnect(PG_FUNCTION_ARGS)
+{
+	dlist_mutable_iter iter;
+	int32		closed = 0;
+
+	dlist_foreach_modify(iter, &handles)
+	{
+		KafkaHandle *handle = dlist_container(KafkaHandle, node, iter.cur);
+
+		if (handle->busy || pg_atomic_read_u32(&handle->ncalls) > 0)
+			continue;
+		destroy_handle(handle, false);
+		closed++;
+	}
+	PG_RETURN_INT32(closed);
+}
+
+/* The rows of the view kafka_connections: what this session holds, without asking anybody. */
+Datum
+kafka_session_connections(PG_FUNCTION_ARGS)
+{
+	static const char *const kinds[] = {"consumer", "bulk consumer", "tail", "producer"};
+	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
+	dlist_iter	iter;
+
+	InitMaterializedSRF(fcinfo, 0);
+	dlist_foreach(iter, &handles)
+	{
+		KafkaHandle *handle = dlist_container(KafkaHandle, node, iter.cur);
+		Datum		values[9];
+		bool		nulls[9] = {false};
+		NameData	server;
+		NameData	role;
+		char	   *rolename = GetUserNameFromId(handle->userid, true);
+
+		namestrcpy(&server, handle->server_name);
+		namestrcpy(&role, rolename ? rolename : "");
+		values[0] = NameGetDatum(&server);
+		values[1] = NameGetDatum(&role);
+		nulls[1] = rolename == NULL;
+		values[2] = CStringGetTextDatum(kinds[handle->kind]);
+		values[3] = BoolGetDatum(handle->busy);
+		values[4] = BoolGetDatum(!handle->stale);
+		values[5] = Int64GetDatum(handle->nuses);
+		values[6] = TimestampTzGetDatum(handle->made_at);
+		values[7] = TimestampTzGetDatum(handle->used_at);
+		nulls[8] = handle->broker_errstr[0] == '\0';
+		values[8] = nulls[8] ? (Datum) 0 : CStringGetTextDatum(handle->broker_errstr);
+		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}

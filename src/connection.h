@@ -1,0 +1,112 @@
+/*
+ * connection.h
+ *		librdkafka handles: made, kept, waited for, and reported on, for consumer, producer and
+ *		admin, the only modules that may include this.
+ *
+ * A handle is checked out, used by one owner, and checked in again; all of it happens in the
+ * backend's thread but for the functions given to KafkaConnectionCall.
+ */
+#ifndef KAFKA_CONNECTION_H
+#define KAFKA_CONNECTION_H
+
+#include <librdkafka/rdkafka.h>
+
+#include "lib/ilist.h"
+#include "port/atomics.h"
+#include "storage/latch.h"
+#include "utils/timestamp.h"
+
+#include "option.h"
+
+/* Fetch sizes and waits are fixed when a handle is made, hence several kinds of consumer. */
+typedef enum KafkaHandleKind
+{
+	KAFKA_HANDLE_SMALL,			/* small fetches: the first thousands of messages of a scan */
+	KAFKA_HANDLE_BULK,			/* large fetches: the rest of a long one */
+	KAFKA_HANDLE_TAIL,			/* long polls at the end; never kept */
+	KAFKA_HANDLE_PRODUCER
+} KafkaHandleKind;
+
+typedef struct KafkaHandle
+{
+	dlist_node	node;			/* in the backend's list of all handles */
+	rd_kafka_t *rk;
+	KafkaHandleKind kind;
+	char	   *key;			/* what the handle was made from; handles of one key are alike */
+	char	   *server_name;	/* for messages */
+	Oid			serverid;
+	Oid			userid;
+	uint32		server_hash;	/* syscache hash values, to find what was altered */
+	uint32		mapping_hash;
+	rd_kafka_queue_t *main;		/* logs, errors, delivery reports */
+	rd_kafka_queue_t *messages; /* consumers: what all partitions fetched */
+	rd_kafka_topic_t *rkt;		/* consumers: the topic used last */
+	int			efd;			/* readable when a queue has something, or a call has ended */
+	WaitEventSet *wes;			/* latch, efd, postmaster */
+	bool		busy;			/* checked out */
+	bool		stale;			/* altered, or not to be kept for another reason */
+	bool		keep;			/* may be kept idle */
+	pg_atomic_uint32 ncalls;	/* threads that are inside librdkafka with this handle */
+	TimestampTz made_at;
+	TimestampTz used_at;
+	int64		nuses;
+	void		(*on_report) (struct KafkaHandle *handle, rd_kafka_event_t *event);
+	void	   *owner;			/* for on_report */
+	rd_kafka_resp_err_t broker_err; /* the last error a broker connection had ... */
+	char		broker_errstr[256]; /* ... in librdkafka's words; "" where none */
+	rd_kafka_resp_err_t fatal_err;	/* an error that waiting will not mend: authentication, TLS */
+} KafkaHandle;
+
+
+/*
+ * A handle for this server and user that nobody else is using: an idle one that was made from the
+ * same configuration, or a new one. Must be checked in again; consumers and producers see to that
+ * by a reset callback.
+ */
+extern KafkaHandle *KafkaConnectionCheckout(const KafkaServer *server, KafkaHandleKind kind);
+
+/*
+ * Give a handle back. It is kept for the next statement if it may be, and otherwise destroyed.
+ * Never throws, so that it can be called from a reset callback.
+ */
+extern void KafkaConnectionCheckin(KafkaHandle *handle);
+
+/*
+ * Wait until a queue of the handle has something, the latch is set, or timeout_ms (-1: none) have
+ * passed; false on a timeout. Every wait for Kafka is this one. Answers interrupts, and so may
+ * throw. Call it only after the queues were found empty, and look at them again afterwards.
+ */
+extern bool KafkaConnectionWait(KafkaHandle *handle, int64 timeout_ms);
+
+/*
+ * Handle what librdkafka has to say beside messages: logs go to the server log at DEBUG1, errors
+ * are remembered in the handle, delivery reports go to on_report.
+ */
+extern void KafkaConnectionServe(KafkaHandle *handle);
+
+/*
+ * Run a call of librdkafka that has only a blocking form in a thread of its own, and wait for it.
+ * "arg" is allocated with malloc(); fn may use nothing but it, librdkafka and libc. On return the
+ * caller owns arg. Where the wait is broken off (interrupt, authentication failure) the call is
+ * abandoned: arg is given to free_arg when fn ends, and the handle is set aside until then.
+ */
+typedef void (*KafkaCall) (rd_kafka_t *rk, void *arg);
+typedef void (*KafkaFreeCall) (void *arg);
+
+extern void KafkaConnectionCall(KafkaHandle *handle, KafkaCall fn, void *arg,
+								KafkaFreeCall free_arg);
+
+/* The SQLSTATE of a librdkafka or broker error (docs/errors.md). */
+extern int	KafkaConnectionSqlState(rd_kafka_resp_err_t err);
+
+/*
+ * The cause of a failure in words: librdkafka's text for err and, where the broker connection said
+ * more, that. Without a trailing full stop; palloc'd.
+ */
+extern char *KafkaConnectionCause(KafkaHandle *handle, rd_kafka_resp_err_t err,
+								  const char *errstr);
+
+/* A hint that belongs to an error, or NULL. */
+extern const char *KafkaConnectionHint(rd_kafka_resp_err_t err);
+
+#endif							/* KAFKA_CONNECTION_H */

@@ -1,0 +1,224 @@
+/*
+ * connection_wait.c
+ *		The one wait for Kafka, what is served while waiting, and blocking calls made in a thread.
+ *
+ * librdkafka writes to the handle's eventfd when a queue that had been found empty gets its first
+ * entry. So the order is: read the queues until they are empty, wait, clear the descriptor, read
+ * the queues again; nothing that comes in between is missed.
+ */
+#include "postgres.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "miscadmin.h"
+#include "portability/instr_time.h"
+#include "utils/memutils.h"
+
+#include "compat.h"
+#include "connection.h"
+#include "connection_private.h"
+
+#define LOG_LINE_MAX 1024
+
+/* A call of librdkafka under way in a thread. Outlives the statement where that gives it up. */
+typedef struct ThreadCall
+{
+	KafkaHandle *handle;
+	KafkaCall	fn;
+	void	   *arg;
+	KafkaFreeCall free_arg;
+	pg_atomic_uint32 state;		/* CALL_xxx: who frees it */
+} ThreadCall;
+
+#define CALL_RUNNING 0
+#define CALL_DONE 1				/* the backend owns it */
+#define CALL_ABANDONED 2		/* the thread owns it */
+
+static uint32
+wait_event(void)
+{
+	static uint32 event = 0;
+
+	if (event == 0)
+		event = kafka_wait_event("KafkaWait");
+	return event;
+}
+
+bool
+KafkaConnectionWait(KafkaHandle *handle, int64 timeout_ms)
+{
+	WaitEvent	events[2];
+	uint64		counter;
+	long		timeout = timeout_ms < 0 ? -1 : (long) Min(timeout_ms, INT_MAX);
+	int			nevents;
+
+	CHECK_FOR_INTERRUPTS();
+	nevents = WaitEventSetWait(handle->wes, timeout, events, lengthof(events), wait_event());
+	for (int i = 0; i < nevents; i++)
+	{
+		if (events[i].events & WL_LATCH_SET)
+			ResetLatch(MyLatch);
+		else if (read(handle->efd, &counter, sizeof(counter)) < 0 && errno != EAGAIN)
+			elog(ERROR, "could not read an event descriptor: %m");
+	}
+	CHECK_FOR_INTERRUPTS();
+	KafkaConnectionServe(handle);
+	return nevents > 0;
+}
+
+/* Copy the line, give the event back, and only then report: even a LOG may jump out. */
+static void
+serve_log(rd_kafka_event_t *event)
+{
+	char		line[LOG_LINE_MAX];
+	const char *facility;
+	const char *text;
+	int			level;
+
+	line[0] = '\0';
+	if (rd_kafka_event_log(event, &facility, &text, &level) == 0)
+		snprintf(line, sizeof(line), "%s: %s", facility, text);
+	rd_kafka_event_destroy(event);
+	if (line[0] && message_level_is_interesting(DEBUG1))
+		ereport(DEBUG1, (errmsg_internal("librdkafka: %s", line), errhidestmt(true),
+						 errhidecontext(true)));
+}
+
+/*
+ * Remember what a broker connection complained of. "All brokers are down" follows an error that
+ * says why, so it does not take that one's place.
+ */
+static void
+serve_error(KafkaHandle *handle, rd_kafka_event_t *event)
+{
+	rd_kafka_resp_err_t err = rd_kafka_event_error(event);
+
+	if (err != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN ||
+		handle->broker_err == RD_KAFKA_RESP_ERR_NO_ERROR)
+	{
+		handle->broker_err = err;
+		strlcpy(handle->broker_errstr, rd_kafka_event_error_string(event),
+				sizeof(handle->broker_errstr));
+	}
+	if (err == RD_KAFKA_RESP_ERR__AUTHENTICATION || err == RD_KAFKA_RESP_ERR__SSL ||
+		err == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED)
+		handle->fatal_err = err;
+	rd_kafka_event_destroy(event);
+}
+
+void
+KafkaConnectionServe(KafkaHandle *handle)
+{
+	rd_kafka_event_t *event;
+
+	while ((event = rd_kafka_queue_poll(handle->main, 0)) != NULL)
+	{
+		switch (rd_kafka_event_type(event))
+		{
+			case RD_KAFKA_EVENT_LOG:
+				serve_log(event);
+				break;
+			case RD_KAFKA_EVENT_ERROR:
+				serve_error(handle, event);
+				break;
+			case RD_KAFKA_EVENT_DR:
+				if (handle->on_report)
+					handle->on_report(handle, event);
+				rd_kafka_event_destroy(event);
+				break;
+			default:
+				rd_kafka_event_destroy(event);
+				break;
+		}
+	}
+}
+
+/*
+ * The thread's side. After the hand-over nothing but the handle's descriptor and counter is
+ * touched, and the handle is not destroyed before the counter is back.
+ */
+static void *
+run_call(void *arg)
+{
+	ThreadCall *call = (ThreadCall *) arg;
+	KafkaHandle *handle = call->handle;
+	uint32		expected = CALL_RUNNING;
+	uint64		one = 1;
+
+	call->fn(handle->rk, call->arg);
+	if (pg_atomic_compare_exchange_u32(&call->state, &expected, CALL_DONE))
+	{
+		if (write(handle->efd, &one, sizeof(one)) < 0)
+		{
+			/* The counter is full, so the descriptor is readable as it is. */
+		}
+	}
+	else
+	{
+		call->free_arg(call->arg);
+		free(call);
+	}
+	pg_atomic_fetch_sub_u32(&handle->ncalls, 1);
+	kafka_thread_ends();
+	return NULL;
+}
+
+void
+KafkaConnectionCall(KafkaHandle *handle, KafkaCall fn, void *arg, KafkaFreeCall free_arg)
+{
+	ThreadCall *call = malloc(sizeof(ThreadCall));
+	int			rc = ENOMEM;
+
+	if (call)
+	{
+		call->handle = handle;
+		call->fn = fn;
+		call->arg = arg;
+		call->free_arg = free_arg;
+		pg_atomic_init_u32(&call->state, CALL_RUNNING);
+		pg_atomic_fetch_add_u32(&handle->ncalls, 1);
+		rc = kafka_start_thread(run_call, call);
+	}
+	if (rc != 0)
+	{
+		if (call)
+			pg_atomic_fetch_sub_u32(&handle->ncalls, 1);
+		free(call);
+		free_arg(arg);
+		errno = rc;
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("could not start a thread for server \"%s\": %m", handle->server_name)));
+	}
+
+	PG_TRY();
+	{
+		while (pg_atomic_read_u32(&call->state) == CALL_RUNNING)
+		{
+			(void) KafkaConnectionWait(handle, -1);
+			if (handle->fatal_err && pg_atomic_read_u32(&call->state) == CALL_RUNNING)
+				ereport(ERROR,
+						(errcode(KafkaConnectionSqlState(handle->fatal_err)),
+						 errmsg("could not connect to Kafka server \"%s\"", handle->server_name),
+						 errdetail_internal("%s.", KafkaConnectionCause(handle, handle->fatal_err,
+																		NULL))));
+		}
+	}
+	PG_CATCH();
+	{
+		uint32		expected = CALL_RUNNING;
+
+		if (pg_atomic_compare_exchange_u32(&call->state, &expected, CALL_ABANDONED))
+			handle->stale = true;
+		else
+		{
+			free_arg(arg);
+			free(call);
+		}
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	pg_read_barrier();
+	free(call);
+}

@@ -1,0 +1,676 @@
+/*
+ * consumer.c
+ *		Ranges of offsets in, messages out, by librdkafka's simple consumer interface.
+ *
+ * Each partition has its ranges, read one after another; a few partitions are fetched at once and
+ * all of them deliver into one queue. A range is at its end at the first of
+ *	- a message at or past the end (dropped),
+ *	- the message just before the end (delivered),
+ *	- an end-of-partition event at or past the end,
+ *	- an empty queue with the position at or past the end: transaction markers are swallowed by
+ *	  librdkafka but move the position.
+ * A partition that does none of these and delivers nothing within metadata_timeout is an error:
+ * what comes out is whole or is not called complete.
+ *
+ * A scan starts on a handle with small fetches, since most are small, and moves to one with large
+ * fetches after some thousands of messages.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "portability/instr_time.h"
+#include "utils/memutils.h"
+
+#include "consumer_private.h"
+
+#define BATCH_SIZE 1000
+#define SMALL_SCAN 4000			/* messages after which a scan is no longer small */
+#define SMALL_WINDOW 4			/* partitions fetched at once by a small scan ... */
+#define BULK_WINDOW 64			/* ... and by a large one */
+#define SKIP_GAP 500			/* offsets between ranges that are read rather than jumped */
+#define KICK_INTERVAL 2000		/* see kick_fetcher() */
+#define FETCHER_SLEEPS_BEFORE 0x02020000	/* librdkafka's version that mended it */
+#define POLL_CAP_MS 1000		/* look again so often, whatever the descriptor says */
+#define FLUSH_RETRY_MS 20
+
+/* Stop fetching a partition. Waits for librdkafka's own thread only. */
+static void
+stop_partition(KafkaConsumer *consumer, ConsumerPartition *part)
+{
+	if (!part->active)
+		return;
+	rd_kafka_consume_stop(consumer->handle->rkt, part->partition);
+	part->active = false;
+	consumer->nactive--;
+}
+
+static void
+drop_batch(KafkaConsumer *consumer)
+{
+	if (consumer->current)
+		rd_kafka_message_destroy(consumer->current);
+	consumer->current = NULL;
+	while (consumer->ibatch < consumer->nbatch)
+		rd_kafka_message_destroy(consumer->batch[consumer->ibatch++]);
+	consumer->nbatch = consumer->ibatch = 0;
+}
+
+/* Back to a state without partitions; the queue is emptied of what they left. */
+static void
+stop_all(KafkaConsumer *consumer)
+{
+	drop_batch(consumer);
+	if (consumer->nactive > 0)
+	{
+		for (int i = 0; i < consumer->nparts; i++)
+			stop_partition(consumer, &consumer->parts[i]);
+		while ((consumer->nbatch = rd_kafka_consume_batch_queue(consumer->handle->messages, 0,
+																consumer->batch,
+																BATCH_SIZE)) > 0)
+			drop_batch(consumer);
+		consumer->nbatch = 0;
+	}
+	consumer->nparts = 0;
+}
+
+/* The memory context's callback: whatever happened, the handle goes back clean. Must not throw. */
+static void
+release_consumer(void *arg)
+{
+	KafkaConsumer *consumer = (KafkaConsumer *) arg;
+
+	if (consumer->closed)
+		return;
+	consumer->closed = true;
+	if (consumer->handle == NULL)
+		return;
+	stop_all(consumer);
+	KafkaConnectionCheckin(consumer->handle);
+	consumer->handle = NULL;
+}
+
+KafkaConsumer *
+KafkaConsumerOpen(const KafkaServer *server, const char *topic, bool read_committed, bool tail)
+{
+	KafkaConsumer *consumer = palloc0(sizeof(KafkaConsumer));
+
+	consumer->cxt = CurrentMemoryContext;
+	consumer->server = *server;
+	consumer->server.read_committed = read_committed;
+	consumer->topic = pstrdup(topic);
+	consumer->batch = palloc(BATCH_SIZE * sizeof(rd_kafka_message_t *));
+	consumer->callback.func = release_consumer;
+	consumer->callback.arg = consumer;
+	MemoryContextRegisterResetCallback(consumer->cxt, &consumer->callback);
+	consumer->handle = KafkaConnectionCheckout(&consumer->server,
+											   tail ? KAFKA_HANDLE_TAIL : KAFKA_HANDLE_SMALL);
+	return consumer;
+}
+
+void
+KafkaConsumerClose(KafkaConsumer *consumer)
+{
+	release_consumer(consumer);
+}
+
+const KafkaCounters *
+KafkaConsumerCounters(const KafkaConsumer *consumer)
+{
+	return &consumer->counters;
+}
+
+static void
+partition_error(KafkaConsumer *consumer, ConsumerPartition *part, rd_kafka_resp_err_t err,
+				const char *errstr)
+{
+	const char *hint = KafkaConnectionHint(err);
+
+	ereport(ERROR,
+			(errcode(KafkaConnectionSqlState(err)),
+			 errmsg("could not read topic \"%s\" partition %d from offset " INT64_FORMAT,
+					consumer->topic, part->partition, part->next),
+			 errdetail_internal("%s.", KafkaConnectionCause(consumer->handle, err, errstr)),
+			 hint ? errhint("%s", hint) : 0));
+}
+
+/* Fetch a partition from its "next" on. */
+static void
+start_partition(KafkaConsumer *consumer, ConsumerPartition *part)
+{
+	rd_kafka_topic_t *rkt = kafka_handle_topic(consumer->handle, consumer->topic);
+
+	if (rd_kafka_consume_start_queue(rkt, part->partition, part->next,
+									 consumer->handle->messages) != 0)
+		partition_error(consumer, part, rd_kafka_last_error(), NULL);
+	part->active = true;
+	consumer->nactive++;
+}
+
+/*
+ * From the snapshot's end on a partition is waited for as long as the tail's options say, and no
+ * longer because its messages must be there.
+ */
+static void
+note_tailing(KafkaConsumer *consumer, ConsumerPartition *part)
+{
+	if (part->tailing || part->done || part->next < part->tail_from)
+		return;
+	part->tailing = true;
+	consumer->ntailing++;
+}
+
+static KafkaRange *
+current_range(KafkaConsumer *consumer, ConsumerPartition *part)
+{
+	return &consumer->ranges[part->range];
+}
+
+/* Keep as many partitions going as the scan's size asks for; a tail needs all of them. */
+static void
+fill_window(KafkaConsumer *consumer)
+{
+	int			window = consumer->tail.wait_timeout != 0 ? INT_MAX
+		: consumer->handle->kind == KAFKA_HANDLE_SMALL ? SMALL_WINDOW : BULK_WINDOW;
+
+	while (consumer->nstarted < consumer->nparts && consumer->nactive < window)
+		start_partition(consumer, &consumer->parts[consumer->nstarted++]);
+}
+
+/*
+ * The partition's present range is at its end: go to the next one, by reading on where that is
+ * near, by a jump otherwise; or the partition is done.
+ */
+static void
+finish_range(KafkaConsumer *consumer, ConsumerPartition *part)
+{
+	consumer->stall_since = 0;
+	while (part->range < part->last_range)
+	{
+		KafkaRange *range;
+
+		part->range++;
+		range = current_range(consumer, part);
+		if (range->end <= part->next)
+			continue;			/* passed already, by a gap in the offsets */
+		if (range->start > part->next + SKIP_GAP)
+		{
+			stop_partition(consumer, part);
+			part->next = range->start;
+			start_partition(consumer, part);
+		}
+		return;
+	}
+	stop_partition(consumer, part);
+	part->done = true;
+	consumer->ndone++;
+	if (part->tailing)
+		consumer->ntailing--;
+	fill_window(consumer);
+}
+
+/* Ranges are the caller's own: checked, so that a mistake there is not a wrong result here. */
+void
+KafkaConsumerStart(KafkaConsumer *consumer, const KafkaRange *ranges, int nranges,
+				   const KafkaTail *tail)
+{
+	ConsumerPartition *part = NULL;
+
+	stop_all(consumer);
+	if (consumer->ranges)
+	{
+		pfree(consumer->ranges);
+		pfree(consumer->parts);
+		pfree(consumer->part_of);
+		consumer->ranges = NULL;
+	}
+	memset(&consumer->tail, 0, sizeof(consumer->tail));
+	if (tail)
+		consumer->tail = *tail;
+	consumer->nstarted = consumer->nactive = consumer->ndone = consumer->ntailing = 0;
+	consumer->received = consumer->kicked = 0;
+	consumer->tail_since = consumer->wait_since = consumer->stall_since = 0;
+	consumer->max_partition = nranges > 0 ? ranges[nranges - 1].partition : -1;
+
+	consumer->ranges = MemoryContextAlloc(consumer->cxt, nranges * sizeof(KafkaRange));
+	memcpy(consumer->ranges, ranges, nranges * sizeof(KafkaRange));
+	consumer->parts = MemoryContextAllocZero(consumer->cxt, nranges * sizeof(ConsumerPartition));
+	consumer->part_of = MemoryContextAlloc(consumer->cxt,
+										   (consumer->max_partition + 1) * sizeof(int));
+	memset(consumer->part_of, -1, (consumer->max_partition + 1) * sizeof(int));
+	for (int i = 0; i < nranges; i++)
+	{
+		if (ranges[i].partition < 0 || ranges[i].start < 0 || ranges[i].end <= ranges[i].start ||
+			(part && (ranges[i].partition < part->partition ||
+					  (ranges[i].partition == part->partition &&
+					   ranges[i].start < ranges[i - 1].end))))
+			elog(ERROR, "ranges of topic \"%s\" are not in order", consumer->topic);
+		if (part && part->partition == ranges[i].partition)
+			part->last_range = i;
+		else
+		{
+			part = &consumer->parts[consumer->nparts];
+			part->partition = ranges[i].partition;
+			part->range = part->last_range = i;
+			part->next = ranges[i].start;
+			part->tail_from = KAFKA_NO_END;
+			consumer->part_of[part->partition] = consumer->nparts++;
+		}
+	}
+	for (int i = 0; consumer->tail.wait_timeout != 0 && i < tail->snapshot->npartitions; i++)
+	{
+		KafkaPartition *seen = &tail->snapshot->partitions[i];
+
+		if (seen->partition > consumer->max_partition || consumer->part_of[seen->partition] < 0)
+			continue;
+		part = &consumer->parts[consumer->part_of[seen->partition]];
+		part->tail_from = seen->end;
+		note_tailing(consumer, part);
+	}
+	fill_window(consumer);
+}
+
+/*
+ * Before 2.2 librdkafka looks at a partition whose queue was full again only once a second, and a
+ * database is always slower than the fetching thread. A request of any kind wakes the thread of the
+ * broker that it goes to; with a timeout of 0 nobody waits for the answer.
+ * (https://github.com/confluentinc/librdkafka/issues/3708; fetch.queue.backoff.ms from 2.2 on.)
+ */
+static void
+kick_fetcher(KafkaConsumer *consumer)
+{
+	const struct rd_kafka_metadata *metadata = NULL;
+
+	consumer->kicked = consumer->received;
+	if (rd_kafka_version() >= FETCHER_SLEEPS_BEFORE)
+		return;
+	if (rd_kafka_metadata(consumer->handle->rk, 0, consumer->handle->rkt, &metadata, 0) ==
+		RD_KAFKA_RESP_ERR_NO_ERROR)
+		rd_kafka_metadata_destroy(metadata);
+}
+
+/*
+ * A scan that has turned out to be long goes on with large fetches and more partitions at once.
+ * What the small handle had fetched ahead is fetched again.
+ */
+static void
+move_to_bulk(KafkaConsumer *consumer)
+{
+	KafkaHandle *small = consumer->handle;
+	KafkaHandle *bulk = KafkaConnectionCheckout(&consumer->server, KAFKA_HANDLE_BULK);
+	bool	   *was_active = MemoryContextAllocZero(consumer->cxt, consumer->nparts);
+
+	for (int i = 0; i < consumer->nparts; i++)
+	{
+		was_active[i] = consumer->parts[i].active;
+		stop_partition(consumer, &consumer->parts[i]);
+	}
+	while ((consumer->nbatch = rd_kafka_consume_batch_queue(small->messages, 0, consumer->batch,
+															BATCH_SIZE)) > 0)
+		drop_batch(consumer);
+	consumer->nbatch = 0;
+	consumer->handle = bulk;
+	KafkaConnectionCheckin(small);
+	for (int i = 0; i < consumer->nparts; i++)
+	{
+		if (was_active[i])
+			start_partition(consumer, &consumer->parts[i]);
+	}
+	pfree(was_active);
+	fill_window(consumer);
+}
+
+/*
+ * The log no longer has the offset that was asked for. Where retention has moved on, the rows are
+ * gone: they are counted, and the scan goes on behind them. Anything else is not the log that the
+ * scan began on.
+ */
+static void
+skip_truncated(KafkaConsumer *consumer, ConsumerPartition *part)
+{
+	int64		low = kafka_consumer_low(consumer, part->partition);
+
+	if (low <= part->next)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("topic \"%s\" partition %d no longer reaches to offset " INT64_FORMAT,
+						consumer->topic, part->partition, part->next),
+				 errdetail("The partition was truncated, or the topic was deleted and made again, "
+						   "while it was being read."),
+				 errhint("Run the statement again.")));
+
+	stop_partition(consumer, part);
+	for (int i = part->range; i <= part->last_range; i++)
+	{
+		KafkaRange *range = &consumer->ranges[i];
+		int64		from = Max(range->start, part->next);
+		int64		to = Min(range->end, low);
+
+		if (to > from)
+			consumer->counters.lost += to - from;
+	}
+	part->next = low;
+	if (low >= current_range(consumer, part)->end)
+		finish_range(consumer, part);
+	if (!part->done && !part->active)
+	{
+		part->next = Max(part->next, current_range(consumer, part)->start);
+		start_partition(consumer, part);
+	}
+}
+
+/* An entry of the queue that is not a message. */
+static void
+take_event(KafkaConsumer *consumer, ConsumerPartition *part, rd_kafka_message_t *rkm)
+{
+	rd_kafka_resp_err_t err = rkm->err;
+	int64		offset = rkm->offset;
+	char		errstr[256];
+
+	strlcpy(errstr, rd_kafka_message_errstr(rkm), sizeof(errstr));
+	rd_kafka_message_destroy(rkm);
+
+	if (part == NULL || part->done || !part->active)
+		return;
+	if (err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
+	{
+		if (offset < part->next)
+			return;				/* from before a jump */
+		part->next = offset;
+		if (offset >= current_range(consumer, part)->end)
+			finish_range(consumer, part);
+		else
+			note_tailing(consumer, part);
+	}
+	else if (err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
+			 err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
+		skip_truncated(consumer, part);
+	else
+		partition_error(consumer, part, err, errstr);
+}
+
+/* Take one entry of the batch; true where it is a message for the caller. */
+static bool
+take_entry(KafkaConsumer *consumer, rd_kafka_message_t *rkm, KafkaMessage *message)
+{
+	ConsumerPartition *part = NULL;
+	KafkaRange *range;
+	rd_kafka_timestamp_type_t tstype;
+
+	if (rkm->partition >= 0 && rkm->partition <= consumer->max_partition &&
+		consumer->part_of[rkm->partition] >= 0)
+		part = &consumer->parts[consumer->part_of[rkm->partition]];
+	if (unlikely(rkm->err))
+	{
+		take_event(consumer, part, rkm);
+		return false;
+	}
+
+	consumer->received++;
+	consumer->counters.messages++;
+	consumer->counters.bytes += rkm->key_len + rkm->len;
+	if (part == NULL || part->done || rkm->offset < part->next)
+	{
+		consumer->counters.discarded++;
+		rd_kafka_message_destroy(rkm);
+		return false;
+	}
+
+	/* A gap in the offsets may lead over the end of one range, or of several. */
+	part->next = rkm->offset;
+	range = current_range(consumer, part);
+	while (rkm->offset >= range->end)
+	{
+		finish_range(consumer, part);
+		if (part->done || part->next > rkm->offset)
+			break;
+		range = current_range(consumer, part);
+	}
+	if (part->done || rkm->offset < range->start || part->next > rkm->offset)
+	{
+		consumer->counters.discarded++;
+		rd_kafka_message_destroy(rkm);
+		return false;
+	}
+
+	part->next = rkm->offset + 1;
+	message->partition = rkm->partition;
+	message->offset = rkm->offset;
+	message->timestamp = rd_kafka_message_timestamp(rkm, &tstype);
+	message->timestamp_type = tstype == RD_KAFKA_TIMESTAMP_CREATE_TIME ? KAFKA_TIMESTAMP_CREATE
+		: tstype == RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME ? KAFKA_TIMESTAMP_APPEND
+		: KAFKA_TIMESTAMP_NONE;
+	if (message->timestamp_type == KAFKA_TIMESTAMP_NONE || message->timestamp < 0)
+		message->timestamp = KAFKA_NO_TIMESTAMP;
+	message->key = rkm->key;
+	message->keylen = rkm->key_len;
+	message->value = rkm->payload;
+	message->valuelen = rkm->len;
+	message->origin = rkm;
+	consumer->current = rkm;
+	if (part->next >= range->end)
+		finish_range(consumer, part);
+	note_tailing(consumer, part);
+	return true;
+}
+
+/*
+ * The queue is empty. Ranges that end in transaction markers are recognised by the position, which
+ * saves the long poll that would tell.
+ */
+static void
+check_positions(KafkaConsumer *consumer)
+{
+	rd_kafka_topic_partition_list_t *list;
+
+	if (consumer->nactive == consumer->ntailing)
+		return;
+	list = rd_kafka_topic_partition_list_new(consumer->nactive);
+	for (int i = 0; i < consumer->nstarted; i++)
+	{
+		if (consumer->parts[i].active)
+			rd_kafka_topic_partition_list_add(list, consumer->topic, consumer->parts[i].partition);
+	}
+	rd_kafka_position(consumer->handle->rk, list);
+	for (int i = 0; i < list->cnt; i++)
+	{
+		ConsumerPartition *part = &consumer->parts[consumer->part_of[list->elems[i].partition]];
+		int64		position = list->elems[i].offset;
+
+		if (list->elems[i].err == RD_KAFKA_RESP_ERR_NO_ERROR && position > part->next)
+			part->next = position;
+		note_tailing(consumer, part);
+	}
+	rd_kafka_topic_partition_list_destroy(list);
+	for (int i = 0; i < consumer->nstarted; i++)
+	{
+		ConsumerPartition *part = &consumer->parts[i];
+
+		if (part->active && part->next >= current_range(consumer, part)->end)
+			finish_range(consumer, part);
+	}
+}
+
+static int64
+ms_since(TimestampTz since, TimestampTz now)
+{
+	return now > since ? (now - since) / 1000 : 0;
+}
+
+static void
+wait_and_count(KafkaConsumer *consumer, int64 timeout_ms)
+{
+	instr_time	start;
+	instr_time	end;
+
+	INSTR_TIME_SET_CURRENT(start);
+	(void) KafkaConnectionWait(consumer->handle, Min(timeout_ms, POLL_CAP_MS));
+	INSTR_TIME_SET_CURRENT(end);
+	INSTR_TIME_SUBTRACT(end, start);
+	consumer->counters.waited_us += INSTR_TIME_GET_MICROSEC(end);
+}
+
+/* Wait for messages that there must be. */
+static void
+wait_for_rest(KafkaConsumer *consumer)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int64		elapsed;
+	int64		left;
+
+	/* The clock starts with the wait: the time that the caller took for his rows is his own. */
+	if (consumer->stall_since == 0)
+		consumer->stall_since = now;
+	elapsed = ms_since(consumer->stall_since, now);
+	left = consumer->server.metadata_timeout - elapsed;
+	if (consumer->handle->fatal_err || left <= 0)
+	{
+		for (int i = 0; i < consumer->nparts; i++)
+		{
+			ConsumerPartition *part = &consumer->parts[i];
+
+			if (!part->active || part->tailing)
+				continue;
+			if (consumer->handle->fatal_err)
+				partition_error(consumer, part, consumer->handle->fatal_err, NULL);
+			ereport(ERROR,
+					(errcode(ERRCODE_CONNECTION_FAILURE),
+					 errmsg("could not read topic \"%s\" partition %d beyond offset " INT64_FORMAT,
+							consumer->topic, part->partition, part->next),
+					 errdetail("Nothing came from the broker for " INT64_FORMAT " ms%s%s.", elapsed,
+							   consumer->handle->broker_errstr[0] ? "; the connection last said: "
+							   : "", consumer->handle->broker_errstr),
+					 errhint("Check that the partition's leader is up; the server's option "
+							 "metadata_timeout says how long to try.")));
+		}
+	}
+	wait_and_count(consumer, left);
+}
+
+/* Wait at the end for the next message; false when that has taken long enough. */
+static bool
+wait_at_end(KafkaConsumer *consumer)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int64		left = PG_INT64_MAX;
+	bool		again = false;
+
+	if (consumer->tail_since == 0)
+		consumer->tail_since = now;
+	if (consumer->wait_since == 0)
+		consumer->wait_since = now;
+	if (consumer->tail.wait_timeout != KAFKA_WAIT_FOREVER)
+		left = consumer->tail.wait_timeout - ms_since(consumer->wait_since, now);
+	if (consumer->tail.max_wait != KAFKA_WAIT_UNLIMITED)
+		left = Min(left, consumer->tail.max_wait - ms_since(consumer->tail_since, now));
+	if (left <= 0)
+		return false;
+	if (consumer->tail.before_wait)
+		again = consumer->tail.before_wait(consumer->tail.arg);
+	wait_and_count(consumer, again ? Min(left, FLUSH_RETRY_MS) : left);
+	return true;
+}
+
+/* What retention took while the scan ran is said once, when the rest has been read. */
+static void
+warn_of_lost(KafkaConsumer *consumer)
+{
+	if (consumer->counters.lost <= consumer->warned)
+		return;
+	ereport(WARNING,
+			(errmsg(INT64_FORMAT " offsets of topic \"%s\" were deleted while it was being read",
+					consumer->counters.lost - consumer->warned, consumer->topic),
+			 errhint("The topic's retention is shorter than the scan; the rows are missing from "
+					 "its result.")));
+	consumer->warned = consumer->counters.lost;
+}
+
+bool
+KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message)
+{
+	if (consumer->current)
+	{
+		rd_kafka_message_destroy(consumer->current);
+		consumer->current = NULL;
+	}
+	for (;;)
+	{
+		ssize_t		got;
+
+		while (consumer->ibatch < consumer->nbatch)
+		{
+			rd_kafka_message_t *rkm = consumer->batch[consumer->ibatch++];
+
+			if (take_entry(consumer, rkm, message))
+			{
+				consumer->wait_since = 0;
+				return true;
+			}
+		}
+		consumer->ibatch = consumer->nbatch = 0;
+		if (consumer->ndone == consumer->nparts)
+		{
+			warn_of_lost(consumer);
+			return false;
+		}
+
+		CHECK_FOR_INTERRUPTS();
+		if (consumer->received - consumer->kicked >= KICK_INTERVAL)
+			kick_fetcher(consumer);
+		if (consumer->handle->kind == KAFKA_HANDLE_SMALL && consumer->received >= SMALL_SCAN)
+			move_to_bulk(consumer);
+
+		got = rd_kafka_consume_batch_queue(consumer->handle->messages, 0, consumer->batch,
+										   BATCH_SIZE);
+		if (got < 0)
+			elog(ERROR, "could not take messages of topic \"%s\" from the queue: %s",
+				 consumer->topic, rd_kafka_err2str(rd_kafka_last_error()));
+		if (got > 0)
+		{
+			consumer->nbatch = (int) got;
+			consumer->stall_since = 0;
+			continue;
+		}
+
+		check_positions(consumer);
+		if (consumer->ndone == consumer->nparts)
+			continue;
+		if (consumer->ndone + consumer->ntailing < consumer->nparts)
+			wait_for_rest(consumer);
+		else if (!wait_at_end(consumer))
+		{
+			warn_of_lost(consumer);
+			return false;
+		}
+	}
+}
+
+int
+KafkaConsumerHeaders(KafkaConsumer *consumer, const KafkaMessage *message, KafkaHeader **headers)
+{
+	rd_kafka_headers_t *list;
+	rd_kafka_resp_err_t err;
+	size_t		n;
+
+	*headers = NULL;
+	err = rd_kafka_message_headers((rd_kafka_message_t *) message->origin, &list);
+	if (err == RD_KAFKA_RESP_ERR__NOENT)
+		return 0;
+	if (err != RD_KAFKA_RESP_ERR_NO_ERROR)
+		ereport(ERROR,
+				(errcode(KafkaConnectionSqlState(err)),
+				 errmsg("could not read the headers of topic \"%s\" partition %d offset "
+						INT64_FORMAT, consumer->topic, message->partition, message->offset),
+				 errdetail_internal("%s.", KafkaConnectionCause(NULL, err, NULL))));
+	n = rd_kafka_header_cnt(list);
+	*headers = palloc(Max(n, 1) * sizeof(KafkaHeader));
+	for (size_t i = 0; i < n; i++)
+	{
+		const void *value;
+		size_t		len;
+
+		(void) rd_kafka_header_get_all(list, i, &(*headers)[i].name, &value, &len);
+		(*headers)[i].value = value;
+		(*headers)[i].len = len;
+	}
+	return (int) n;
+}

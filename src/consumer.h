@@ -1,0 +1,132 @@
+/*
+ * consumer.h
+ *		Ranges of offsets in, messages out.
+ *
+ * No type of librdkafka is seen here, so that another reader of Kafka's protocol could take its
+ * place. A consumer reads one topic. It hangs on the memory context that it was opened in and
+ * gives everything back when that is reset, on error too.
+ */
+#ifndef KAFKA_CONSUMER_H
+#define KAFKA_CONSUMER_H
+
+#include "message.h"
+#include "option.h"
+
+#define KAFKA_NO_END PG_INT64_MAX	/* a range's end: read on as messages come */
+
+typedef struct KafkaConsumer KafkaConsumer;
+
+/* What a partition held when it was looked at. */
+typedef struct KafkaPartition
+{
+	int32		partition;
+	int64		low;			/* the first offset there is */
+	int64		end;			/* the next offset that a reader at this isolation level would see */
+} KafkaPartition;
+
+/* A topic at one moment: where its scans start and end. */
+typedef struct KafkaSnapshot
+{
+	int			npartitions;
+	KafkaPartition *partitions; /* ascending by partition */
+} KafkaSnapshot;
+
+typedef struct KafkaRange
+{
+	int32		partition;
+	int64		start;			/* inclusive */
+	int64		end;			/* exclusive; KAFKA_NO_END */
+} KafkaRange;
+
+/* How long to wait for messages that are not there yet; times in ms, see KafkaTable. */
+typedef struct KafkaTail
+{
+	const KafkaSnapshot *snapshot;	/* up to its ends there is nothing to wait for */
+	int64		wait_timeout;	/* 0: no tail */
+	int64		max_wait;
+	bool		(*before_wait) (void *arg); /* called before each wait at the end, and again soon
+											 * where it returns true; may be NULL */
+	void	   *arg;
+} KafkaTail;
+
+/* What a scan did, for EXPLAIN ANALYZE. */
+typedef struct KafkaCounters
+{
+	int64		messages;		/* received */
+	int64		bytes;			/* keys and values of these */
+	int64		discarded;		/* of them outside the ranges */
+	int64		lost;			/* offsets that retention took away during the scan */
+	int64		waited_us;		/* time spent waiting for Kafka */
+} KafkaCounters;
+
+/* A lookup by time: the first offset whose message is not older than "time". */
+typedef struct KafkaTimeLookup
+{
+	int32		partition;
+	int64		time;			/* ms since 1970 */
+	int64		offset;			/* out; KAFKA_NO_END where no message is as young */
+} KafkaTimeLookup;
+
+/*
+ * A consumer for a topic of a server, allocated in the current memory context. "tail" says that the
+ * scan will wait at the end. Contacts nobody yet.
+ */
+extern KafkaConsumer *KafkaConsumerOpen(const KafkaServer *server, const char *topic,
+										bool read_committed, bool tail);
+
+/* Give everything back before the memory context does. */
+extern void KafkaConsumerClose(KafkaConsumer *consumer);
+
+/*
+ * The topic's partitions with their first offsets and ends, allocated in the current context. One
+ * request a broker and kind. Errors: 42P01 for an unknown topic, with a hint that names the
+ * nearest; 08xxx, 28000, 42501 by cause.
+ */
+extern KafkaSnapshot *KafkaConsumerSnapshot(KafkaConsumer *consumer);
+
+/* Look offsets up by time: one request a broker for all partitions of one time. */
+extern void KafkaConsumerOffsetsForTimes(KafkaConsumer *consumer, KafkaTimeLookup *lookups,
+										 int nlookups);
+
+/*
+ * Begin to read: the ranges are ascending by partition and start, and do not overlap. What was
+ * being read before is dropped. The array is copied.
+ */
+extern void KafkaConsumerStart(KafkaConsumer *consumer, const KafkaRange *ranges, int nranges,
+							   const KafkaTail *tail);
+
+/*
+ * The next message, false when every range is at its end (or the tail's wait has run out). Within
+ * a partition messages come in the order of their offsets. What cannot be read is an ERROR that
+ * names topic, partition and offset; rows that retention deleted meanwhile give a WARNING that
+ * counts them.
+ */
+extern bool KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message);
+
+/* The headers of the message that Next returned last; the array is palloc'd, their bytes are not. */
+extern int	KafkaConsumerHeaders(KafkaConsumer *consumer, const KafkaMessage *message,
+								 KafkaHeader **headers);
+
+extern const KafkaCounters *KafkaConsumerCounters(const KafkaConsumer *consumer);
+
+/*
+ * The names of all topics of a server, sorted, as a List of char *; internal ones (as
+ * __consumer_offsets) only where asked for. Creates no topic. The number of partitions of each goes
+ * to *npartitions (a List of int) where that is not NULL.
+ */
+extern List *KafkaConsumerTopics(const KafkaServer *server, bool internal, List **npartitions);
+
+/*
+ * The number of partitions of a topic, 0 where the cluster has no such topic. Creates no topic,
+ * where a broker is set to do so on a producer's request either.
+ */
+extern int	KafkaConsumerTopicPartitions(const KafkaServer *server, const char *topic);
+
+/*
+ * ERROR 42P01 for a topic that does not exist, with a hint that names the nearest one and
+ * kafka_create_topic.
+ */
+extern void KafkaConsumerUnknownTopic(const KafkaServer *server, const char *topic)
+			pg_attribute_noreturn();
+
+#endif							/* KAFKA_CONSUMER_H */

@@ -1,0 +1,575 @@
+/*
+ * consumer_lookup.c
+ *		What the cluster says of its topics: partitions, first and last offsets, offsets by time,
+ *		names.
+ *
+ * librdkafka has these calls in a blocking form only. Each lookup is one function that a thread
+ * runs (KafkaConnectionCall), which may use nothing but librdkafka and libc; its arguments and
+ * results live in one malloc'd struct that either side can free.
+ */
+#include "postgres.h"
+
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "utils/memutils.h"
+
+#include "consumer_private.h"
+
+#define LATEST (-1)				/* the times that ListOffsets takes for the ends of a partition */
+#define EARLIEST (-2)
+#define RETRY_US (20 * 1000)
+
+/* One lookup: what is asked, and what came back. */
+typedef struct Lookup
+{
+	rd_kafka_topic_t *rkt;		/* of the handle, which outlives the call */
+	int			timeout;		/* ms in all ... */
+	int64		deadline;		/* ... and the moment it ends, monotonic */
+	rd_kafka_resp_err_t err;
+	int32		partition;		/* that err is about; -1: the topic */
+	int			npartitions;
+	KafkaPartition *partitions;
+	int			nlookups;
+	KafkaTimeLookup *lookups;
+	const rd_kafka_metadata_t *metadata;	/* list_topics: what came back */
+} Lookup;
+
+static int64
+monotonic_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+static Lookup *
+make_lookup(const KafkaServer *server)
+{
+	Lookup	   *lookup = calloc(1, sizeof(Lookup));
+
+	if (lookup == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	lookup->timeout = server->metadata_timeout;
+	lookup->deadline = monotonic_ms() + lookup->timeout;
+	lookup->partition = -1;
+	return lookup;
+}
+
+static void
+free_lookup(void *arg)
+{
+	Lookup	   *lookup = (Lookup *) arg;
+
+	if (lookup->metadata)
+		rd_kafka_metadata_destroy(lookup->metadata);
+	free(lookup->partitions);
+	free(lookup->lookups);
+	free(lookup);
+}
+
+/* Errors that pass: a partition between two leaders, a broker that is starting. */
+static bool
+is_passing(rd_kafka_resp_err_t err)
+{
+	switch (err)
+	{
+		case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
+		case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
+		case RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE:
+		case RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE:
+		case RD_KAFKA_RESP_ERR_NETWORK_EXCEPTION:
+		case RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR:
+		case RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE:
+		case RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH:
+		case RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH:
+		case RD_KAFKA_RESP_ERR__TRANSPORT:
+		case RD_KAFKA_RESP_ERR__WAIT_CACHE:
+		case RD_KAFKA_RESP_ERR__NOENT:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* True where there is time for another try; sleeps a little first. In the thread. */
+static bool
+retry(Lookup *lookup, rd_kafka_resp_err_t err)
+{
+	if (!is_passing(err) || monotonic_ms() + RETRY_US / 1000 >= lookup->deadline)
+		return false;
+	usleep(RETRY_US);
+	return true;
+}
+
+static int
+time_left(const Lookup *lookup)
+{
+	int64		left = lookup->deadline - monotonic_ms();
+
+	return left > 1 ? (int) left : 1;
+}
+
+static int
+compare_partitions(const void *a, const void *b)
+{
+	int32		pa = ((const KafkaPartition *) a)->partition;
+	int32		pb = ((const KafkaPartition *) b)->partition;
+
+	return (pa > pb) - (pa < pb);
+}
+
+/* The topic's partitions; false with lookup->err set where there are none to be had. */
+static bool
+find_partitions(rd_kafka_t *rk, Lookup *lookup)
+{
+	for (;;)
+	{
+		const rd_kafka_metadata_t *metadata;
+
+		lookup->err = rd_kafka_metadata(rk, 0, lookup->rkt, &metadata, time_left(lookup));
+		if (lookup->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+		{
+			const rd_kafka_metadata_topic_t *topic = &metadata->topics[0];
+
+			lookup->err = metadata->topic_cnt == 1 ? topic->err
+				: RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+			if (lookup->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+			{
+				free(lookup->partitions);
+				lookup->npartitions = topic->partition_cnt;
+				lookup->partitions = calloc(topic->partition_cnt + 1, sizeof(KafkaPartition));
+				if (lookup->partitions == NULL)
+					lookup->npartitions = 0;
+				for (int i = 0; i < lookup->npartitions; i++)
+					lookup->partitions[i].partition = topic->partitions[i].id;
+				qsort(lookup->partitions, lookup->npartitions, sizeof(KafkaPartition),
+					  compare_partitions);
+			}
+			rd_kafka_metadata_destroy(metadata);
+		}
+		if (lookup->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+			return true;
+		if (!retry(lookup, lookup->err))
+			return false;
+	}
+}
+
+/*
+ * ListOffsets for a list of partitions, each with its time as the offset, until all have an answer
+ * or there is an error that does not pass. The list's offsets are replaced by the answers.
+ */
+static bool
+list_offsets(rd_kafka_t *rk, Lookup *lookup, rd_kafka_topic_partition_list_t *list)
+{
+	for (;;)
+	{
+		rd_kafka_topic_partition_list_t *ask = rd_kafka_topic_partition_list_copy(list);
+		const rd_kafka_metadata_t *metadata;
+
+		lookup->partition = -1;
+		lookup->err = rd_kafka_offsets_for_times(rk, ask, time_left(lookup));
+		for (int i = 0; lookup->err == RD_KAFKA_RESP_ERR_NO_ERROR && i < ask->cnt; i++)
+		{
+			/* A partition without a leader is left out of the request, and says so only here. */
+			lookup->err = ask->elems[i].err;
+			if (lookup->err)
+				lookup->partition = ask->elems[i].partition;
+		}
+		for (int i = 0; lookup->err == RD_KAFKA_RESP_ERR_NO_ERROR && i < ask->cnt; i++)
+			list->elems[i].offset = ask->elems[i].offset;
+		rd_kafka_topic_partition_list_destroy(ask);
+		if (lookup->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+			return true;
+		if (!retry(lookup, lookup->err))
+			return false;
+		/* The leaders are known from a cache: ask anew. */
+		if (rd_kafka_metadata(rk, 0, lookup->rkt, &metadata, time_left(lookup)) ==
+			RD_KAFKA_RESP_ERR_NO_ERROR)
+			rd_kafka_metadata_destroy(metadata);
+	}
+}
+
+/* The ends of all partitions, in two requests a broker. Runs in a thread. */
+static void
+take_snapshot(rd_kafka_t *rk, void *arg)
+{
+	static const int64 times[] = {EARLIEST, LATEST};
+	Lookup	   *lookup = (Lookup *) arg;
+
+	if (!find_partitions(rk, lookup))
+		return;
+	for (int t = 0; t < lengthof(times) && lookup->npartitions > 0; t++)
+	{
+		rd_kafka_topic_partition_list_t *list =
+			rd_kafka_topic_partition_list_new(lookup->npartitions);
+
+		for (int i = 0; i < lookup->npartitions; i++)
+			rd_kafka_topic_partition_list_add(list, rd_kafka_topic_name(lookup->rkt),
+											  lookup->partitions[i].partition)->offset = times[t];
+		if (list_offsets(rk, lookup, list))
+		{
+			for (int i = 0; i < lookup->npartitions; i++)
+			{
+				if (times[t] == EARLIEST)
+					lookup->partitions[i].low = list->elems[i].offset;
+				else
+					lookup->partitions[i].end = list->elems[i].offset;
+			}
+		}
+		rd_kafka_topic_partition_list_destroy(list);
+		if (lookup->err)
+			return;
+	}
+	if (lookup->npartitions == 0)
+		lookup->err = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
+}
+
+/* Offsets by time, all partitions of one time in one request. Runs in a thread. */
+static void
+find_times(rd_kafka_t *rk, void *arg)
+{
+	Lookup	   *lookup = (Lookup *) arg;
+	bool	   *asked = calloc(lookup->nlookups, sizeof(bool));
+
+	for (int first = 0; asked && first < lookup->nlookups; first++)
+	{
+		rd_kafka_topic_partition_list_t *list;
+		int			n = 0;
+
+		if (asked[first])
+			continue;
+		list = rd_kafka_topic_partition_list_new(lookup->nlookups - first);
+		/* A request may name a partition once, so times that differ take requests of their own. */
+		for (int i = first; i < lookup->nlookups; i++)
+		{
+			if (asked[i] || lookup->lookups[i].time != lookup->lookups[first].time)
+				continue;
+			rd_kafka_topic_partition_list_add(list, rd_kafka_topic_name(lookup->rkt),
+											  lookup->lookups[i].partition)->offset =
+				lookup->lookups[i].time;
+		}
+		if (list_offsets(rk, lookup, list))
+		{
+			for (int i = first; i < lookup->nlookups; i++)
+			{
+				if (asked[i] || lookup->lookups[i].time != lookup->lookups[first].time)
+					continue;
+				lookup->lookups[i].offset = list->elems[n++].offset;
+				asked[i] = true;
+			}
+		}
+		rd_kafka_topic_partition_list_destroy(list);
+		if (lookup->err)
+			break;
+	}
+	free(asked);
+}
+
+/* All topics of the cluster. Runs in a thread. */
+static void
+list_topics(rd_kafka_t *rk, void *arg)
+{
+	Lookup	   *lookup = (Lookup *) arg;
+
+	do
+	{
+		lookup->err = rd_kafka_metadata(rk, 1, NULL, &lookup->metadata, time_left(lookup));
+	} while (lookup->err && retry(lookup, lookup->err));
+}
+
+/* One topic's partitions, for their number. Runs in a thread. */
+static void
+count_partitions(rd_kafka_t *rk, void *arg)
+{
+	(void) find_partitions(rk, (Lookup *) arg);
+}
+
+static void
+lookup_error(KafkaHandle *handle, const char *topic, const Lookup *lookup)
+{
+	rd_kafka_resp_err_t err = lookup->err;
+	const char *hint;
+
+	/* That no broker could be asked has its reason in the connection, not in the request. */
+	if (err == RD_KAFKA_RESP_ERR__TRANSPORT || err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+	{
+		if (handle->broker_err != RD_KAFKA_RESP_ERR_NO_ERROR)
+			err = handle->broker_err;
+		if (KafkaConnectionSqlState(err) == ERRCODE_CONNECTION_FAILURE)
+			err = RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
+		hint = KafkaConnectionHint(err);
+		ereport(ERROR,
+				(errcode(KafkaConnectionSqlState(err)),
+				 errmsg("could not connect to Kafka server \"%s\"", handle->server_name),
+				 handle->broker_errstr[0]
+				 ? errdetail_internal("%s.", handle->broker_errstr)
+				 : errdetail("No broker answered within %d ms.", lookup->timeout),
+				 hint ? errhint("%s", hint) : 0));
+	}
+	hint = KafkaConnectionHint(err);
+	if (topic == NULL)
+		ereport(ERROR,
+				(errcode(KafkaConnectionSqlState(err)),
+				 errmsg("could not list the topics of Kafka server \"%s\"", handle->server_name),
+				 errdetail_internal("%s.", KafkaConnectionCause(handle, err, NULL)),
+				 hint ? errhint("%s", hint) : 0));
+	if (lookup->partition >= 0)
+		ereport(ERROR,
+				(errcode(KafkaConnectionSqlState(err)),
+				 errmsg("could not look up offsets of topic \"%s\" partition %d", topic,
+						lookup->partition),
+				 errdetail_internal("%s.", KafkaConnectionCause(handle, err, NULL)),
+				 hint ? errhint("%s", hint) : 0));
+	ereport(ERROR,
+			(errcode(KafkaConnectionSqlState(err)),
+			 errmsg("could not look up topic \"%s\" on Kafka server \"%s\"", topic,
+					handle->server_name),
+			 errdetail_internal("%s.", KafkaConnectionCause(handle, err, NULL)),
+			 hint ? errhint("%s", hint) : 0));
+}
+
+static bool
+is_unknown_topic(const Lookup *lookup)
+{
+	return lookup->partition < 0 &&
+		(lookup->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
+		 lookup->err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC);
+}
+
+rd_kafka_topic_t *
+kafka_handle_topic(KafkaHandle *handle, const char *topic)
+{
+	if (handle->rkt && strcmp(rd_kafka_topic_name(handle->rkt), topic) == 0)
+		return handle->rkt;
+	if (handle->rkt)
+		rd_kafka_topic_destroy(handle->rkt);
+	handle->rkt = rd_kafka_topic_new(handle->rk, topic, NULL);
+	if (handle->rkt == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_ERROR),
+				 errmsg("could not open topic \"%s\"", topic),
+				 errdetail_internal("%s.", rd_kafka_err2str(rd_kafka_last_error()))));
+	return handle->rkt;
+}
+
+/* Run a lookup on the consumer's handle; the lookup is freed, with an ERROR, where it failed. */
+static void
+run_lookup(KafkaConsumer *consumer, KafkaCall fn, Lookup *lookup)
+{
+	Lookup		failed;
+
+	lookup->rkt = kafka_handle_topic(consumer->handle, consumer->topic);
+	KafkaConnectionCall(consumer->handle, fn, lookup, free_lookup);
+	if (lookup->err == RD_KAFKA_RESP_ERR_NO_ERROR)
+		return;
+	failed = *lookup;
+	free_lookup(lookup);
+	KafkaConnectionServe(consumer->handle);
+	if (is_unknown_topic(&failed))
+		KafkaConsumerUnknownTopic(&consumer->server, consumer->topic);
+	lookup_error(consumer->handle, consumer->topic, &failed);
+}
+
+KafkaSnapshot *
+KafkaConsumerSnapshot(KafkaConsumer *consumer)
+{
+	KafkaSnapshot *snapshot = palloc0(sizeof(KafkaSnapshot));
+	Lookup	   *lookup = make_lookup(&consumer->server);
+
+	run_lookup(consumer, take_snapshot, lookup);
+	snapshot->npartitions = lookup->npartitions;
+	snapshot->partitions = palloc_extended(lookup->npartitions * sizeof(KafkaPartition),
+										   MCXT_ALLOC_NO_OOM);
+	if (snapshot->partitions)
+		memcpy(snapshot->partitions, lookup->partitions,
+			   lookup->npartitions * sizeof(KafkaPartition));
+	free_lookup(lookup);
+	if (snapshot->partitions == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	return snapshot;
+}
+
+static void
+offsets_for_times(KafkaConsumer *consumer, KafkaTimeLookup *lookups, int nlookups)
+{
+	Lookup	   *lookup;
+
+	lookup = make_lookup(&consumer->server);
+	lookup->lookups = malloc(nlookups * sizeof(KafkaTimeLookup));
+	if (lookup->lookups == NULL)
+	{
+		free_lookup(lookup);
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	}
+	memcpy(lookup->lookups, lookups, nlookups * sizeof(KafkaTimeLookup));
+	lookup->nlookups = nlookups;
+	run_lookup(consumer, find_times, lookup);
+	memcpy(lookups, lookup->lookups, nlookups * sizeof(KafkaTimeLookup));
+	free_lookup(lookup);
+}
+
+void
+KafkaConsumerOffsetsForTimes(KafkaConsumer *consumer, KafkaTimeLookup *lookups, int nlookups)
+{
+	/* Negative times have meanings of their own in the protocol; no message is as old. */
+	for (int i = 0; i < nlookups; i++)
+		lookups[i].time = Max(lookups[i].time, 0);
+	if (nlookups > 0)
+		offsets_for_times(consumer, lookups, nlookups);
+	for (int i = 0; i < nlookups; i++)
+	{
+		/* -1: no message is as young */
+		if (lookups[i].offset < 0)
+			lookups[i].offset = KAFKA_NO_END;
+	}
+}
+
+int64
+kafka_consumer_low(KafkaConsumer *consumer, int32 partition)
+{
+	KafkaTimeLookup lookup = {partition, EARLIEST, 0};
+
+	offsets_for_times(consumer, &lookup, 1);
+	return lookup.offset;
+}
+
+/* A handle for one lookup, given back when the lookup's context goes. */
+static void
+checkin_callback(void *arg)
+{
+	KafkaConnectionCheckin((KafkaHandle *) arg);
+}
+
+/*
+ * Run a lookup without a consumer. The context is the caller's to delete, which gives the handle
+ * back; an error does so too, by way of its parent.
+ */
+static Lookup *
+run_alone(const KafkaServer *server, KafkaCall fn, const char *topic, MemoryContext cxt,
+		  KafkaHandle **handle)
+{
+	MemoryContextCallback *callback = MemoryContextAllocZero(cxt, sizeof(MemoryContextCallback));
+	Lookup	   *lookup;
+
+	*handle = KafkaConnectionCheckout(server, KAFKA_HANDLE_SMALL);
+	callback->func = checkin_callback;
+	callback->arg = *handle;
+	MemoryContextRegisterResetCallback(cxt, callback);
+	lookup = make_lookup(server);
+	if (topic)
+		lookup->rkt = kafka_handle_topic(*handle, topic);
+	KafkaConnectionCall(*handle, fn, lookup, free_lookup);
+	return lookup;
+}
+
+/* A topic in a listing. */
+typedef struct ListedTopic
+{
+	char	   *name;
+	int			npartitions;
+} ListedTopic;
+
+static int
+compare_topics(const void *a, const void *b)
+{
+	return strcmp(((const ListedTopic *) a)->name, ((const ListedTopic *) b)->name);
+}
+
+List *
+KafkaConsumerTopics(const KafkaServer *server, bool internal, List **npartitions)
+{
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "kafka_fdw topic list",
+											  ALLOCSET_SMALL_SIZES);
+	KafkaHandle *handle;
+	Lookup	   *lookup = run_alone(server, list_topics, NULL, cxt, &handle);
+	ListedTopic *listed;
+	List	   *topics = NIL;
+	int			n = 0;
+
+	if (lookup->err)
+	{
+		Lookup		failed = *lookup;
+
+		free_lookup(lookup);
+		KafkaConnectionServe(handle);
+		lookup_error(handle, NULL, &failed);
+	}
+
+	/* Out of malloc's memory first: what follows may throw. */
+	listed = palloc_extended(lookup->metadata->topic_cnt * sizeof(ListedTopic), MCXT_ALLOC_NO_OOM);
+	for (int i = 0; listed && i < lookup->metadata->topic_cnt; i++)
+	{
+		const rd_kafka_metadata_topic_t *topic = &lookup->metadata->topics[i];
+		size_t		size = strlen(topic->topic) + 1;
+
+		/* librdkafka does not pass on which topics are internal; Kafka's own begin so. */
+		if (topic->err || (!internal && strncmp(topic->topic, "__", 2) == 0))
+			continue;
+		listed[n].npartitions = topic->partition_cnt;
+		listed[n].name = palloc_extended(size, MCXT_ALLOC_NO_OOM);
+		if (listed[n].name == NULL)
+			listed = NULL;
+		else
+			memcpy(listed[n++].name, topic->topic, size);
+	}
+	free_lookup(lookup);
+	if (listed == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	MemoryContextDelete(cxt);
+
+	qsort(listed, n, sizeof(ListedTopic), compare_topics);
+	if (npartitions)
+		*npartitions = NIL;
+	for (int i = 0; i < n; i++)
+	{
+		topics = lappend(topics, listed[i].name);
+		if (npartitions)
+			*npartitions = lappend_int(*npartitions, listed[i].npartitions);
+	}
+	pfree(listed);
+	return topics;
+}
+
+int
+KafkaConsumerTopicPartitions(const KafkaServer *server, const char *topic)
+{
+	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "kafka_fdw topic look-up",
+											  ALLOCSET_SMALL_SIZES);
+	KafkaHandle *handle;
+	Lookup	   *lookup = run_alone(server, count_partitions, topic, cxt, &handle);
+	Lookup		result = *lookup;
+
+	free_lookup(lookup);
+	if (result.err && !is_unknown_topic(&result))
+	{
+		KafkaConnectionServe(handle);
+		lookup_error(handle, topic, &result);
+	}
+	MemoryContextDelete(cxt);
+	return result.err ? 0 : result.npartitions;
+}
+
+void
+KafkaConsumerUnknownTopic(const KafkaServer *server, const char *topic)
+{
+	List	   *topics = NIL;
+	const char *nearest;
+	ListCell   *lc;
+
+	foreach(lc, KafkaConsumerTopics(server, false, NULL))
+	{
+		if (KafkaOptionTopicAllowed(server, lfirst(lc)))
+			topics = lappend(topics, lfirst(lc));
+	}
+	nearest = KafkaOptionNearest(topic, topics);
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_TABLE),
+			 errmsg("topic \"%s\" does not exist on Kafka server \"%s\"", topic, server->name),
+			 nearest
+			 ? errhint("Perhaps you meant the topic \"%s\"; kafka_create_topic makes a new one.",
+					   nearest)
+			 : errhint("kafka_create_topic makes a new topic.")));
+}

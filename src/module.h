@@ -1,0 +1,11 @@
+/*
+ * module.h
+ *		What _PG_init calls, free of the headers that the modules themselves need.
+ */
+#ifndef KAFKA_MODULE_H
+#define KAFKA_MODULE_H
+
+extern void KafkaSettingInit(void);
+extern void KafkaConnectionInit(void);
+
+#endif							/* KAFKA_MODULE_H */

@@ -1,0 +1,126 @@
+/*
+ * option.h
+ *		The options of servers, user mappings, foreign tables and columns, resolved.
+ *
+ * Nothing here touches the network. What a function returns is allocated in the current memory
+ * context.
+ */
+#ifndef KAFKA_OPTION_H
+#define KAFKA_OPTION_H
+
+#include "foreign/foreign.h"
+#include "nodes/pg_list.h"
+
+#include "offset.h"
+
+#define KAFKA_WAIT_FOREVER (-1)
+#define KAFKA_WAIT_UNLIMITED (-2)	/* max_wait: no bound */
+
+typedef struct KafkaProperty
+{
+	char	   *name;			/* canonical name of a librdkafka property */
+	char	   *value;			/* may be a secret: never printed */
+} KafkaProperty;
+
+/*
+ * A server as one role reaches it: with the options of its user mapping, and, where a table's are
+ * asked for, with the properties that the table sets for its topic.
+ */
+typedef struct KafkaServer
+{
+	Oid			serverid;
+	Oid			userid;			/* whose user mapping it is */
+	Oid			umid;			/* pg_user_mapping.oid; InvalidOid where there is none */
+	char	   *name;
+	List	   *properties;		/* of KafkaProperty *, in the order of the property table */
+	int			metadata_timeout;	/* ms: metadata, offsets, administration, a stalled read */
+	int			message_timeout;	/* ms until an unacknowledged message has failed */
+	bool		keep_connections;	/* keep handles for the session's next statement */
+	bool		auto_create_topics; /* sends may create topics */
+	bool		read_committed; /* isolation.level */
+	List	   *allowed_topics; /* of char *, patterns with * and ?; NIL: all */
+} KafkaServer;
+
+/* What to do with bytes that are not text in the table's encoding. */
+typedef enum KafkaInvalidText
+{
+	KAFKA_INVALID_ERROR,
+	KAFKA_INVALID_ESCAPE,
+	KAFKA_INVALID_NULL
+} KafkaInvalidText;
+
+/* A foreign table: its topic, and how it is read and written. */
+typedef struct KafkaTable
+{
+	Oid			relid;
+	KafkaServer *server;
+	char	   *topic;
+	KafkaOffsetSpec *start;
+	KafkaOffsetSpec *end;
+	bool		end_given;		/* end_offset was set: a tail ends there too */
+	int64		wait_timeout;	/* ms to wait for the next message; 0: no tail; KAFKA_WAIT_FOREVER */
+	int64		max_wait;		/* ms past the snapshot's end; KAFKA_WAIT_UNLIMITED */
+	bool		read_committed;
+	bool		timestamp_ordered;	/* upper bounds on timestamp may be pushed */
+	int64		max_timestamp_skew; /* ms of slack for that; -1: not set */
+	int			encoding;		/* of text in messages */
+	KafkaInvalidText invalid_text;
+	bool		updatable;
+	int			insert_batch_size;
+	bool		use_remote_estimate;
+} KafkaTable;
+
+/* Which part of a message a column shows. */
+typedef enum KafkaPart
+{
+	KAFKA_PART_NONE,
+	KAFKA_PART_TOPIC,
+	KAFKA_PART_PARTITION,
+	KAFKA_PART_OFFSET,
+	KAFKA_PART_TIMESTAMP,
+	KAFKA_PART_TIMESTAMP_TYPE,
+	KAFKA_PART_KEY,
+	KAFKA_PART_VALUE,
+	KAFKA_PART_HEADERS
+} KafkaPart;
+
+/*
+ * The server's options and those of the role's user mapping, public's where it has none of its
+ * own. Does not check rights.
+ */
+extern KafkaServer *KafkaOptionGetServer(Oid serverid, Oid userid);
+
+/* The same for a foreign table, with the properties it sets for its topic. */
+extern KafkaTable *KafkaOptionGetTable(Oid relid, Oid userid);
+
+/*
+ * The server that a function is to use: the one named, or, where name is NULL, the setting
+ * kafka_fdw.default_server, or else the only kafka_fdw server on which the role has USAGE. Checks
+ * USAGE and that the server is one of ours. Errors: 42704 no such server, 42501 no USAGE, HV00L
+ * (unable to establish connection) with the candidates where the choice is open.
+ */
+extern Oid	KafkaOptionChooseServer(const char *name, Oid userid);
+
+/*
+ * ERROR where a topic's name is not one Kafka accepts (42602), or allowed_topics leaves it out
+ * (42501).
+ */
+extern void KafkaOptionCheckTopic(const KafkaServer *server, const char *topic);
+
+/* True where allowed_topics has nothing against it. */
+extern bool KafkaOptionTopicAllowed(const KafkaServer *server, const char *topic);
+
+/*
+ * The part that a column shows, by its column option or, in format raw, by its name. A column
+ * that is no part is an error in format raw; so are a column's type where its part cannot have it,
+ * checked here since the validator does not see it, and two columns for one part in a table that is
+ * written to.
+ */
+extern KafkaPart KafkaOptionColumnPart(Oid relid, AttrNumber attnum);
+
+/*
+ * "Perhaps you meant ...": the candidate nearest to a misspelt word, or NULL where none is near.
+ */
+extern const char *KafkaOptionNearest(const char *word, List *candidates);
+
+#endif							/* KAFKA_OPTION_H */

@@ -1,0 +1,421 @@
+/*
+ * plan.c
+ *		Planning of a scan: its size, its paths, its plan node, and what EXPLAIN says of that.
+ *
+ * Planning contacts nobody, so that EXPLAIN works and is quick whatever Kafka does. What a topic
+ * holds is therefore known from ANALYZE, or else assumed; conditions with constants on "offset"
+ * bound it either way. The assumptions are chosen for the decisions that hang on them: reading by
+ * offset once for each row of a small table must win against reading the whole topic once, and the
+ * other way round for a large one.
+ *
+ * Three kinds of path. The plain one. One in the order of the offsets, ascending and descending,
+ * where the clauses fix the partition: an offset is unique in a partition, and there messages come
+ * in its order. And parameterized ones, for joins by partition, offset or timestamp.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "nodes/makefuncs.h"
+#include "optimizer/cost.h"
+#include "optimizer/optimizer.h"
+#include "optimizer/pathnode.h"
+#include "optimizer/paths.h"
+#include "optimizer/planmain.h"
+#include "optimizer/restrictinfo.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+#include "utils/typcache.h"
+
+#include "compat.h"
+#include "plan.h"
+
+/* What a topic is taken to hold where nothing is known. */
+#define DEFAULT_PARTITIONS 10
+#define DEFAULT_MESSAGES 1000000.0
+
+/*
+ * In the planner's units, of which PostgreSQL spends about one in 3 microseconds: a (re)start of a
+ * scan takes 1 to 3 ms, librdkafka a third of a microsecond a message.
+ */
+#define START_COST 500.0
+#define MESSAGE_COST 0.1
+
+/* What is kept of a relation between the callbacks: RelOptInfo.fdw_private. */
+typedef struct KafkaPlanInfo
+{
+	KafkaTable *table;
+	KafkaQualColumns columns;
+	double		messages;		/* read by a scan under the relation's own clauses */
+} KafkaPlanInfo;
+
+/* Of the clauses, those that bound what has to be read. */
+static List *
+pushable_clauses(KafkaPlanInfo *info, List *clauses, Relids outer)
+{
+	List	   *result = NIL;
+	ListCell   *lc;
+
+	foreach(lc, clauses)
+	{
+		if (KafkaQualIsPushable(&info->columns, (Expr *) lfirst(lc), outer))
+			result = lappend(result, lfirst(lc));
+	}
+	return result;
+}
+
+/*
+ * The messages in a condition of constants, if they are counted by it: if each of its boxes is
+ * bounded in both directions of "offset". Otherwise a negative number.
+ */
+static double
+count_bounded(List *boxes)
+{
+	double		messages = 0;
+	ListCell   *lc;
+
+	foreach(lc, boxes)
+	{
+		const KafkaBox *box = (const KafkaBox *) lfirst(lc);
+		const KafkaInterval *partitions = &box->dim[KAFKA_DIM_PARTITION];
+		const KafkaInterval *offsets = &box->dim[KAFKA_DIM_OFFSET];
+		double		npartitions = DEFAULT_PARTITIONS;
+
+		if (offsets->hi == PG_INT64_MAX)
+			return -1;
+		if (partitions->hi != PG_INT64_MAX)
+			npartitions = Min(npartitions,
+							  (double) partitions->hi - (double) Max(partitions->lo, 0));
+		messages += Max(npartitions, 0) *
+			Max((double) offsets->hi - (double) Max(offsets->lo, 0), 0);
+	}
+	return messages;
+}
+
+/*
+ * How many messages a scan reads: not all of them need pass the clauses that are only filters.
+ * "clauses" are RestrictInfos, of which those with the relation's own Vars and outer ones count.
+ */
+static double
+estimate_messages(PlannerInfo *root, RelOptInfo *rel, List *clauses, Relids outer)
+{
+	KafkaPlanInfo *info = (KafkaPlanInfo *) rel->fdw_private;
+	List	   *pushed = pushable_clauses(info, extract_actual_clauses(clauses, false), outer);
+	double		bounded;
+
+	if (pushed == NIL)
+		return rel->tuples;
+	if (KafkaQualFixes(&info->columns, pushed, outer, KAFKA_DIM_OFFSET))
+		bounded = KafkaQualFixes(&info->columns, pushed, outer, KAFKA_DIM_PARTITION) ? 1
+			: DEFAULT_PARTITIONS;
+	else
+		bounded = count_bounded(KafkaQualEstimate(&info->columns, pushed, outer));
+	if (bounded >= 0)
+		return Min(bounded, rel->tuples);
+	return rel->tuples * clauselist_selectivity(root, pushed, rel->relid, JOIN_INNER, NULL);
+}
+
+/* The rows that pass: of the messages read, those for which the filters are true. */
+static double
+estimate_rows(PlannerInfo *root, RelOptInfo *rel, List *clauses, Relids outer, double messages)
+{
+	KafkaPlanInfo *info = (KafkaPlanInfo *) rel->fdw_private;
+	List	   *filters = NIL;
+	ListCell   *lc;
+
+	foreach(lc, clauses)
+	{
+		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
+
+		if (!KafkaQualIsPushable(&info->columns, rinfo->clause, outer))
+			filters = lappend(filters, rinfo);
+	}
+	return clamp_row_est(messages *
+						 clauselist_selectivity(root, filters, rel->relid, JOIN_INNER, NULL));
+}
+
+/*
+ * use_remote_estimate is accepted and has no effect yet: estimates come from ANALYZE and from the
+ * conditions.
+ */
+void
+kafkaGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
+{
+	KafkaPlanInfo *info = palloc0(sizeof(KafkaPlanInfo));
+
+	info->table = KafkaOptionGetTable(foreigntableid, kafka_plan_user(root, baserel));
+	KafkaQualFindColumns(&info->columns, baserel->relid, foreigntableid);
+	baserel->fdw_private = info;
+
+	/* -1, where there was never an ANALYZE; and an empty topic does not stay so */
+	if (baserel->tuples <= 0)
+		baserel->tuples = DEFAULT_MESSAGES;
+
+	/* This sets width and restriction cost too; of the rows we know better. */
+	set_baserel_size_estimates(root, baserel);
+	info->messages = estimate_messages(root, baserel, baserel->baserestrictinfo, NULL);
+	baserel->rows = estimate_rows(root, baserel, baserel->baserestrictinfo, NULL, info->messages);
+}
+
+/*
+ * The cost of a scan that reads so many messages and passes so many rows; restriction is that of
+ * its clauses.
+ */
+static void
+cost_scan(RelOptInfo *rel, double messages, double rows, QualCost restriction, Cost *startup,
+		  Cost *total)
+{
+	*startup = START_COST + restriction.startup + rel->reltarget->cost.startup;
+	*total = *startup + messages * (MESSAGE_COST + cpu_tuple_cost + restriction.per_tuple) +
+		rows * rel->reltarget->cost.per_tuple;
+}
+
+static List *
+order_private(KafkaOrder order)
+{
+	return list_make1(makeInteger(order));
+}
+
+/* True where some member of an equivalence class is the relation's "offset". */
+static bool
+class_has_offset(EquivalenceClass *ec, RelOptInfo *rel, const KafkaQualColumns *columns)
+{
+	ListCell   *lc;
+
+	if (ec->ec_has_volatile)
+		return false;
+	foreach(lc, ec->ec_members)
+	{
+		EquivalenceMember *em = (EquivalenceMember *) lfirst(lc);
+		KafkaDimension dim;
+
+		/* Not another relation's, nor a parent's where this is a partition. */
+		if (bms_equal(em->em_relids, rel->relids) &&
+			KafkaQualIsColumn(columns, (Node *) em->em_expr, &dim) && dim == KAFKA_DIM_OFFSET)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Paths in the order of "offset", if the query asks for it. Only the first key counts, since no two
+ * messages of a partition share it; partition = ... itself is a constant, and no key any more. That
+ * NULLs come first or last makes no difference to a column that has none. A tail has no end to read
+ * back from.
+ */
+static void
+add_ordered_path(PlannerInfo *root, RelOptInfo *rel, Cost startup, Cost total)
+{
+	KafkaPlanInfo *info = (KafkaPlanInfo *) rel->fdw_private;
+	PathKey    *key;
+	bool		descending;
+
+	if (root->query_pathkeys == NIL || info->columns.attnum[KAFKA_DIM_OFFSET] == 0 ||
+		!KafkaQualFixes(&info->columns, extract_actual_clauses(rel->baserestrictinfo, false), NULL,
+						KAFKA_DIM_PARTITION))
+		return;
+	key = (PathKey *) linitial(root->query_pathkeys);
+	if (key->pk_opfamily != lookup_type_cache(INT8OID, TYPECACHE_BTREE_OPFAMILY)->btree_opf ||
+		!class_has_offset(key->pk_eclass, rel, &info->columns))
+		return;
+	descending = kafka_pathkey_is_descending(key);
+	if (descending && info->table->wait_timeout != 0)
+		return;
+	add_path(rel, (Path *)
+			 kafka_create_scan_path(root, rel, rel->rows, startup, total, list_make1(key),
+									rel->lateral_relids,
+									order_private(descending ? KAFKA_ORDER_DESC
+												  : KAFKA_ORDER_ASC)));
+}
+
+/* For generate_implied_equalities_for_column(): is this member the column that arg names? */
+static bool
+member_is_column(PlannerInfo *root, RelOptInfo *rel, EquivalenceClass *ec, EquivalenceMember *em,
+				 void *arg)
+{
+	KafkaPlanInfo *info = (KafkaPlanInfo *) rel->fdw_private;
+	KafkaDimension dim;
+
+	return KafkaQualIsColumn(&info->columns, (Node *) em->em_expr, &dim) &&
+		dim == *(KafkaDimension *) arg;
+}
+
+/*
+ * Add to the list of parameterizations one for a join clause, if, given the clause's other
+ * relations, it bounds what has to be read.
+ */
+static List *
+consider_join_clause(RelOptInfo *rel, List *parameterizations, RestrictInfo *rinfo)
+{
+	KafkaPlanInfo *info = (KafkaPlanInfo *) rel->fdw_private;
+	Relids		outer = bms_del_member(bms_union(rinfo->clause_relids, rel->lateral_relids),
+									   rel->relid);
+	ListCell   *lc;
+
+	if (bms_is_empty(outer) || !join_clause_is_movable_to(rinfo, rel) ||
+		!KafkaQualIsPushable(&info->columns, rinfo->clause, outer))
+		return parameterizations;
+	foreach(lc, parameterizations)
+	{
+		if (bms_equal((Relids) lfirst(lc), outer))
+			return parameterizations;
+	}
+	return lappend(parameterizations, outer);
+}
+
+/* A scan that starts anew for each combination of rows of the outer relations. */
+static void
+add_parameterized_path(PlannerInfo *root, RelOptInfo *rel, Relids outer)
+{
+	ParamPathInfo *param = get_baserel_parampathinfo(root, rel, outer);
+	List	   *clauses = list_concat_copy(param->ppi_clauses, rel->baserestrictinfo);
+	double		messages = estimate_messages(root, rel, clauses, outer);
+	QualCost	restriction;
+	Cost		startup;
+	Cost		total;
+
+	/* All paths of one parameterization have to agree on the rows. */
+	param->ppi_rows = Min(estimate_rows(root, rel, clauses, outer, messages), rel->rows);
+	cost_qual_eval(&restriction, param->ppi_clauses, root);
+	restriction.startup += rel->baserestrictcost.startup;
+	restriction.per_tuple += rel->baserestrictcost.per_tuple;
+	cost_scan(rel, messages, param->ppi_rows, restriction, &startup, &total);
+	add_path(rel, (Path *)
+			 kafka_create_scan_path(root, rel, param->ppi_rows, startup, total, NIL, outer,
+									order_private(KAFKA_ORDER_NONE)));
+}
+
+/*
+ * Parameterized paths: for the outer relations of each join clause, and for all of them at once,
+ * as where the partition comes from one relation and the offset from another.
+ */
+static void
+add_parameterized_paths(PlannerInfo *root, RelOptInfo *rel)
+{
+	KafkaPlanInfo *info = (KafkaPlanInfo *) rel->fdw_private;
+	List	   *parameterizations = NIL;
+	Relids		together = NULL;
+	ListCell   *lc;
+
+	foreach(lc, rel->joininfo)
+		parameterizations = consider_join_clause(rel, parameterizations,
+												 lfirst_node(RestrictInfo, lc));
+
+	/* Equalities are kept in classes, from which clauses are made as they are asked for. */
+	for (int d = 0; rel->has_eclass_joins && d < KAFKA_DIMENSIONS; d++)
+	{
+		KafkaDimension dim = (KafkaDimension) d;
+		List	   *clauses;
+
+		if (info->columns.attnum[d] == 0)
+			continue;
+		clauses = generate_implied_equalities_for_column(root, rel, member_is_column, &dim,
+														 rel->lateral_referencers);
+		foreach(lc, clauses)
+			parameterizations = consider_join_clause(rel, parameterizations,
+													 lfirst_node(RestrictInfo, lc));
+	}
+
+	foreach(lc, parameterizations)
+	{
+		together = bms_add_members(together, (Relids) lfirst(lc));
+		add_parameterized_path(root, rel, (Relids) lfirst(lc));
+	}
+	foreach(lc, parameterizations)
+	{
+		if (bms_equal((Relids) lfirst(lc), together))
+			return;
+	}
+	if (together != NULL)
+		add_parameterized_path(root, rel, together);
+}
+
+void
+kafkaGetForeignPaths(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
+{
+	KafkaPlanInfo *info = (KafkaPlanInfo *) baserel->fdw_private;
+	Cost		startup;
+	Cost		total;
+
+	cost_scan(baserel, info->messages, baserel->rows, baserel->baserestrictcost, &startup, &total);
+	add_path(baserel, (Path *)
+			 kafka_create_scan_path(root, baserel, baserel->rows, startup, total, NIL,
+									baserel->lateral_relids, order_private(KAFKA_ORDER_NONE)));
+	add_ordered_path(root, baserel, startup, total);
+	add_parameterized_paths(root, baserel);
+}
+
+/*
+ * The attributes that the scan has to make, in the numbering of pull_varattnos(). The target list
+ * that the planner hands in may name them all, for its own convenience; the relation's own does not.
+ */
+static List *
+used_attributes(RelOptInfo *rel, List *scan_clauses)
+{
+	Bitmapset  *used = NULL;
+	List	   *attrs = NIL;
+	int			member = -1;
+
+	pull_varattnos((Node *) rel->reltarget->exprs, rel->relid, &used);
+	pull_varattnos((Node *) scan_clauses, rel->relid, &used);
+	while ((member = bms_next_member(used, member)) >= 0)
+		attrs = lappend_int(attrs, member);
+	return attrs;
+}
+
+/*
+ * How many rows will be asked for, where a LIMIT reaches down to this scan: nothing joins, groups
+ * or sorts in between. -1 where that is not known. Only a hint: nothing depends on it but the size
+ * of the first fetches.
+ */
+static double
+fetch_hint(PlannerInfo *root, Path *path)
+{
+	if (root->limit_tuples <= 0 || bms_membership(root->all_baserels) != BMS_SINGLETON ||
+		!pathkeys_contained_in(root->query_pathkeys, path->pathkeys))
+		return -1;
+	return root->limit_tuples;
+}
+
+/*
+ * All clauses stay in the node, to be checked on each row: those that were pushed down are copied
+ * to fdw_exprs, where the executor finds them with their parameters in place.
+ */
+ForeignScan *
+kafkaGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
+					ForeignPath *best_path, List *tlist, List *scan_clauses, Plan *outer_plan)
+{
+	KafkaPlanInfo *info = (KafkaPlanInfo *) baserel->fdw_private;
+	Relids		outer = PATH_REQ_OUTER(&best_path->path);
+	List	   *private;
+
+	scan_clauses = extract_actual_clauses(scan_clauses, false);
+	private = list_make3(linitial(best_path->fdw_private),
+						 used_attributes(baserel, scan_clauses),
+						 makeFloat(psprintf("%.0f", fetch_hint(root, &best_path->path))));
+	return make_foreignscan(tlist, scan_clauses, baserel->relid,
+							pushable_clauses(info, scan_clauses, outer), private, NIL, NIL,
+							outer_plan);
+}
+
+/* A KafkaDeparseFn; arg is the context of deparse_expression(). */
+static char *
+deparse_value(Node *expr, void *arg)
+{
+	return deparse_expression(expr, (List *) arg, true, false);
+}
+
+void
+KafkaPlanExplain(ForeignScanState *node, ExplainState *es)
+{
+	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	Oid			relid = RelationGetRelid(node->ss.ss_currentRelation);
+	KafkaTable *table = KafkaOptionGetTable(relid, kafka_scan_user(node));
+	List	   *context = set_deparse_context_plan(es->deparse_cxt, &plan->scan.plan, NIL);
+	KafkaQualColumns columns;
+
+	KafkaQualFindColumns(&columns, plan->scan.scanrelid, relid);
+	ExplainPropertyText("Kafka Topic", table->topic, es);
+	ExplainPropertyText("Kafka Ranges",
+						KafkaQualDescribe(&columns, plan->fdw_exprs, deparse_value, context,
+										  table), es);
+}

@@ -1,0 +1,325 @@
+/*
+ * scan.c
+ *		Execution of a scan: begin, iterate, rescan, end, and what EXPLAIN ANALYZE says of it.
+ *
+ * Nothing is asked of Kafka before the first row is: EXPLAIN, and scans that a plan never comes to,
+ * cost nothing. Then the topic's ends are taken (once a statement for each topic, so that two scans
+ * of it agree), conditions and options become ranges of offsets, and the consumer reads those. A
+ * rescan keeps the ends and asks anew only what its parameters changed.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "client.h"
+#include "compat.h"
+#include "plan.h"
+#include "resolve.h"
+#include "reverse.h"
+#include "row.h"
+#include "scan.h"
+#include "setting.h"
+
+#define MAX_RANGES_SHOWN 20		/* by EXPLAIN ANALYZE; the rest is counted */
+
+/* A scan under way: ForeignScanState.fdw_state. */
+typedef struct KafkaScan
+{
+	KafkaTable *table;
+	MemoryContext cxt;			/* lives as long as the query */
+	MemoryContext range_cxt;	/* reset by each resolution */
+	KafkaOrder	order;
+	KafkaQual  *qual;			/* NULL: no condition was pushed down */
+	KafkaRow   *row;
+	KafkaConsumer *consumer;	/* opened with the first row */
+	KafkaReverse *reverse;		/* over the consumer, for descending order */
+	KafkaSnapshot *snapshot;
+	KafkaRange *ranges;
+	int			nranges;
+	bool		resolved;		/* ranges hold for the present parameters */
+	bool		running;		/* the consumer has been started on them */
+	int64		hidden;			/* offsets behind an open transaction; with instrumentation only */
+} KafkaScan;
+
+/*
+ * The ends that the scans of one statement share. An entry lives in its executor state's context,
+ * whose end also takes it off the list.
+ */
+typedef struct SharedSnapshot
+{
+	struct SharedSnapshot *next;
+	MemoryContextCallback callback;
+	EState	   *estate;
+	Oid			serverid;
+	Oid			userid;
+	bool		read_committed;
+	char	   *topic;
+	KafkaSnapshot *snapshot;
+} SharedSnapshot;
+
+static SharedSnapshot *shared_snapshots = NULL;
+
+static void
+forget_snapshot(void *arg)
+{
+	SharedSnapshot **link;
+
+	for (link = &shared_snapshots; *link; link = &(*link)->next)
+	{
+		if (*link == (SharedSnapshot *) arg)
+		{
+			*link = (*link)->next;
+			return;
+		}
+	}
+}
+
+/* The topic's ends as this statement sees them. */
+static KafkaSnapshot *
+statement_snapshot(KafkaScan *scan, EState *estate)
+{
+	SharedSnapshot *entry;
+	MemoryContext old;
+
+	for (entry = shared_snapshots; entry; entry = entry->next)
+	{
+		if (entry->estate == estate && entry->serverid == scan->table->server->serverid &&
+			entry->userid == scan->table->server->userid &&
+			entry->read_committed == scan->table->read_committed &&
+			strcmp(entry->topic, scan->table->topic) == 0)
+			return entry->snapshot;
+	}
+	old = MemoryContextSwitchTo(estate->es_query_cxt);
+	entry = palloc0(sizeof(SharedSnapshot));
+	entry->estate = estate;
+	entry->serverid = scan->table->server->serverid;
+	entry->userid = scan->table->server->userid;
+	entry->read_committed = scan->table->read_committed;
+	entry->topic = pstrdup(scan->table->topic);
+	entry->snapshot = KafkaConsumerSnapshot(scan->consumer);
+	entry->callback.func = forget_snapshot;
+	entry->callback.arg = entry;
+	MemoryContextRegisterResetCallback(estate->es_query_cxt, &entry->callback);
+	entry->next = shared_snapshots;
+	shared_snapshots = entry;
+	MemoryContextSwitchTo(old);
+	return entry->snapshot;
+}
+
+/*
+ * How many offsets a read_uncommitted reader would see past our end, for EXPLAIN ANALYZE: why rows
+ * that were sent are not there.
+ */
+static int64
+count_hidden(KafkaScan *scan)
+{
+	KafkaConsumer *probe = KafkaConsumerOpen(scan->table->server, scan->table->topic, false, false);
+	KafkaSnapshot *high = KafkaConsumerSnapshot(probe);
+	int64		hidden = 0;
+
+	KafkaConsumerClose(probe);
+	for (int i = 0; i < high->npartitions; i++)
+	{
+		for (int j = 0; j < scan->snapshot->npartitions; j++)
+		{
+			KafkaPartition *seen = &scan->snapshot->partitions[j];
+
+			if (seen->partition == high->partitions[i].partition &&
+				high->partitions[i].end > seen->end)
+				hidden += high->partitions[i].end - seen->end;
+		}
+	}
+	return hidden;
+}
+
+/* Work out what to read, given the present parameters. */
+static void
+resolve_ranges(ForeignScanState *node, KafkaScan *scan)
+{
+	KafkaTable *table = scan->table;
+	KafkaRequest request = {0};
+	MemoryContext old = MemoryContextSwitchTo(scan->cxt);
+
+	if (scan->consumer == NULL)
+		scan->consumer = KafkaConsumerOpen(table->server, table->topic, table->read_committed,
+										   table->wait_timeout != 0);
+	if (scan->snapshot == NULL)
+	{
+		scan->snapshot = statement_snapshot(scan, node->ss.ps.state);
+		if (node->ss.ps.instrument && table->read_committed)
+			scan->hidden = count_hidden(scan);
+	}
+
+	MemoryContextReset(scan->range_cxt);
+	MemoryContextSwitchTo(scan->range_cxt);
+	request.start = table->start;
+	request.end = table->end;
+	request.tail = table->wait_timeout != 0;
+	request.end_given = table->end_given;
+	request.timestamp_ordered = table->timestamp_ordered;
+	request.max_timestamp_skew = table->max_timestamp_skew;
+	request.now = (GetCurrentStatementStartTimestamp() + KAFKA_EPOCH_DIFFERENCE_US) / 1000;
+	request.boxes = scan->qual ? KafkaQualEvaluate(scan->qual, node->ss.ps.ps_ExprContext)
+		: KafkaRangeAll();
+	scan->ranges = KafkaResolve(scan->consumer, scan->snapshot, &request, &scan->nranges);
+	MemoryContextSwitchTo(old);
+	scan->resolved = true;
+}
+
+static void
+start_reading(ForeignScanState *node, KafkaScan *scan)
+{
+	if (!scan->resolved)
+		resolve_ranges(node, scan);
+	if (scan->order == KAFKA_ORDER_DESC)
+	{
+		MemoryContext old = MemoryContextSwitchTo(scan->range_cxt);
+
+		scan->reverse = KafkaReverseOpen(scan->consumer, scan->ranges, scan->nranges);
+		MemoryContextSwitchTo(old);
+	}
+	else
+	{
+		KafkaTail	tail = {0};
+
+		tail.snapshot = scan->snapshot;
+		tail.wait_timeout = scan->table->wait_timeout;
+		tail.max_wait = scan->table->max_wait;
+		tail.before_wait = KafkaClientFlush;
+		KafkaConsumerStart(scan->consumer, scan->ranges, scan->nranges, &tail);
+	}
+	scan->running = true;
+}
+
+void
+kafkaBeginForeignScan(ForeignScanState *node, int eflags)
+{
+	ForeignScan *plan = (ForeignScan *) node->ss.ps.plan;
+	EState	   *estate = node->ss.ps.state;
+	Relation	rel = node->ss.ss_currentRelation;
+	KafkaScan  *scan;
+	MemoryContext old;
+	Bitmapset  *used = NULL;
+	ListCell   *lc;
+
+	if (eflags & EXEC_FLAG_EXPLAIN_ONLY)
+		return;
+	KafkaSettingCheckRead();
+
+	scan = palloc0(sizeof(KafkaScan));
+	scan->cxt = AllocSetContextCreate(estate->es_query_cxt, "kafka_fdw scan",
+									  ALLOCSET_DEFAULT_SIZES);
+	scan->range_cxt = AllocSetContextCreate(scan->cxt, "kafka_fdw ranges", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(scan->cxt);
+	scan->table = KafkaOptionGetTable(RelationGetRelid(rel), kafka_scan_user(node));
+	KafkaOptionCheckTopic(scan->table->server, scan->table->topic);
+	scan->order = intVal(list_nth(plan->fdw_private, KAFKA_SCAN_ORDER));
+	foreach(lc, (List *) list_nth(plan->fdw_private, KAFKA_SCAN_ATTRS))
+		used = bms_add_member(used, lfirst_int(lc));
+	scan->row = KafkaRowOpenRead(rel, scan->table, used);
+	if (plan->fdw_exprs)
+	{
+		KafkaQualColumns columns;
+
+		KafkaQualFindColumns(&columns, plan->scan.scanrelid, RelationGetRelid(rel));
+		scan->qual = KafkaQualInit(&columns, plan->fdw_exprs, &node->ss.ps);
+	}
+	MemoryContextSwitchTo(old);
+	node->fdw_state = scan;
+}
+
+static int
+consumer_headers(void *source, const KafkaMessage *message, KafkaHeader **headers)
+{
+	return KafkaConsumerHeaders((KafkaConsumer *) source, message, headers);
+}
+
+static int
+reverse_headers(void *source, const KafkaMessage *message, KafkaHeader **headers)
+{
+	return KafkaReverseHeaders((KafkaReverse *) source, headers);
+}
+
+TupleTableSlot *
+kafkaIterateForeignScan(ForeignScanState *node)
+{
+	KafkaScan  *scan = (KafkaScan *) node->fdw_state;
+	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
+	KafkaMessage message;
+
+	if (!scan->running)
+		start_reading(node, scan);
+	ExecClearTuple(slot);
+	if (scan->reverse)
+	{
+		if (KafkaReverseNext(scan->reverse, &message))
+			KafkaRowStore(scan->row, &message, reverse_headers, scan->reverse, slot);
+	}
+	else if (KafkaConsumerNext(scan->consumer, &message))
+		KafkaRowStore(scan->row, &message, consumer_headers, scan->consumer, slot);
+	return slot;
+}
+
+void
+kafkaReScanForeignScan(ForeignScanState *node)
+{
+	KafkaScan  *scan = (KafkaScan *) node->fdw_state;
+
+	if (scan == NULL)
+		return;
+	if (node->ss.ps.chgParam != NULL)
+		scan->resolved = false;
+	scan->reverse = NULL;
+	scan->running = false;
+}
+
+/* Also what the memory context would do: this only does it earlier. */
+void
+kafkaEndForeignScan(ForeignScanState *node)
+{
+	KafkaScan  *scan = (KafkaScan *) node->fdw_state;
+
+	if (scan && scan->consumer)
+		KafkaConsumerClose(scan->consumer);
+}
+
+/* The ranges that were read, as far as they can be looked over. */
+static char *
+describe_ranges(const KafkaScan *scan)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (int i = 0; i < scan->nranges && i < MAX_RANGES_SHOWN; i++)
+		appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "", KafkaRangeToString(&scan->ranges[i]));
+	if (scan->nranges > MAX_RANGES_SHOWN)
+		appendStringInfo(&buf, ", and %d more", scan->nranges - MAX_RANGES_SHOWN);
+	return scan->nranges > 0 ? buf.data : "none";
+}
+
+void
+kafkaExplainForeignScan(ForeignScanState *node, ExplainState *es)
+{
+	KafkaScan  *scan = (KafkaScan *) node->fdw_state;
+	const KafkaCounters *counters;
+
+	KafkaPlanExplain(node, es);
+	if (!es->analyze || scan == NULL || scan->consumer == NULL)
+		return;
+	counters = KafkaConsumerCounters(scan->consumer);
+	if (scan->resolved)
+		ExplainPropertyText("Kafka Ranges Read", describe_ranges(scan), es);
+	ExplainPropertyInteger("Kafka Messages", NULL, counters->messages, es);
+	ExplainPropertyInteger("Kafka Bytes", NULL, counters->bytes, es);
+	if (counters->discarded > 0 || es->format != EXPLAIN_FORMAT_TEXT)
+		ExplainPropertyInteger("Kafka Messages Outside Ranges", NULL, counters->discarded, es);
+	if (counters->lost > 0 || es->format != EXPLAIN_FORMAT_TEXT)
+		ExplainPropertyInteger("Kafka Offsets Lost to Retention", NULL, counters->lost, es);
+	if (scan->hidden > 0 || es->format != EXPLAIN_FORMAT_TEXT)
+		ExplainPropertyInteger("Kafka Offsets Hidden by Open Transactions", NULL, scan->hidden,
+							   es);
+	if (es->timing)
+		ExplainPropertyFloat("Kafka Wait Time", "ms", counters->waited_us / 1000.0, 3, es);
+}

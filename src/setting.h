@@ -1,0 +1,30 @@
+/*
+ * setting.h
+ *		Server settings (GUCs), and the checks that every entry point makes.
+ */
+#ifndef KAFKA_SETTING_H
+#define KAFKA_SETTING_H
+
+typedef enum KafkaMode
+{
+	KAFKA_MODE_ON,				/* everything */
+	KAFKA_MODE_READ_ONLY,		/* no sends, no cluster changes, no workers */
+	KAFKA_MODE_OFF				/* no contact with Kafka at all */
+} KafkaMode;
+
+extern int	kafka_mode;			/* kafka_fdw.mode */
+extern char *kafka_default_server;	/* kafka_fdw.default_server; "" where unset */
+extern double kafka_max_scan_messages;	/* kafka_fdw.max_scan_messages; 0: no limit */
+extern int	kafka_max_timeout;	/* kafka_fdw.max_timeout, ms: caps options */
+extern int	kafka_max_buffer_size;	/* kafka_fdw.max_buffer_size, kB: caps options */
+
+/* ERROR (55000) where kafka_fdw.mode is off. Every read begins here. */
+extern void KafkaSettingCheckRead(void);
+
+/*
+ * ERROR where nothing may be sent or changed: kafka_fdw.mode is not on (55000), the transaction is
+ * read-only or this is a standby (25006). "what" completes "cannot execute %s ...".
+ */
+extern void KafkaSettingCheckWrite(const char *what);
+
+#endif							/* KAFKA_SETTING_H */

@@ -1,0 +1,159 @@
+/*
+ * text.c
+ *		Text in messages: bytes in some encoding, text of the database, in both directions.
+ *
+ * Nothing from a topic may enter the database unverified: a wrong byte in a text value breaks
+ * whatever touches it later, dumps included. The rules are those of pg_any_to_server() and
+ * pg_server_to_any(), without their limit of raising an error for whatever is not text.
+ */
+#include "postgres.h"
+
+#include "catalog/namespace.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#include "compat.h"
+#include "text.h"
+
+void
+KafkaTextInit(KafkaText *text, int encoding, KafkaInvalidText invalid)
+{
+	int			database = GetDatabaseEncoding();
+
+	text->encoding = encoding;
+	text->conversion = InvalidOid;
+	text->invalid = invalid;
+
+	if (encoding == database || encoding == PG_SQL_ASCII)
+		text->verify = database;
+	else if (database == PG_SQL_ASCII && PG_VALID_BE_ENCODING(encoding))
+		text->verify = encoding;
+	else
+	{
+		text->verify = encoding;
+		text->conversion = FindDefaultConversionProc(encoding, database);
+		if (!OidIsValid(text->conversion))
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_FUNCTION),
+					 errmsg("cannot convert messages from encoding \"%s\" to \"%s\"",
+							pg_encoding_to_char(encoding), GetDatabaseEncodingName())));
+	}
+}
+
+/* The number of bytes at the start that are text in the encoding. */
+static int
+valid_prefix(int encoding, const char *data, Size len)
+{
+	return pg_encoding_verifymbstr(encoding, data, (int) Min(len, INT_MAX));
+}
+
+/* Convert all of the bytes, or return false and leave *data alone. */
+static bool
+convert(const KafkaText *text, const char **data, Size *len)
+{
+	Size		size = *len * MAX_CONVERSION_GROWTH + 1;
+	char	   *result;
+
+	if (*len == 0)
+		return true;
+	if (*len > INT_MAX / MAX_CONVERSION_GROWTH - 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("%zu bytes are too many to be converted to encoding \"%s\"", *len,
+						GetDatabaseEncodingName())));
+	result = MemoryContextAllocHuge(CurrentMemoryContext, size);
+	if (pg_do_encoding_conversion_buf(text->conversion, text->encoding, GetDatabaseEncoding(),
+									  (unsigned char *) unconstify(char *, *data), (int) *len,
+									  (unsigned char *) result, (int) size, true) != (int) *len)
+	{
+		pfree(result);
+		return false;
+	}
+	*data = result;
+	*len = strlen(result);
+	return true;
+}
+
+/* What to do about bytes that are not text. */
+static int
+hint_not_text(void)
+{
+	return errhint("Declare the column as bytea, or set the table's option invalid_text to escape "
+				   "or null.");
+}
+
+/*
+ * Say which bytes are at fault, in PostgreSQL's own words, and what to do about it.
+ */
+pg_noreturn static void
+report_not_text(const KafkaText *text, const char *data, Size len)
+{
+	int			valid = valid_prefix(text->verify, data, len);
+	const char *bad = data + valid;
+	int			nbad = 1;
+	StringInfoData bytes;
+
+	if (valid == (int) len)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+				 errmsg("text in encoding \"%s\" has a character without equivalent in encoding \"%s\"",
+						pg_encoding_to_char(text->encoding), GetDatabaseEncodingName()),
+				 hint_not_text()));
+
+	if (text->verify == PG_UTF8)
+		nbad = (int) Min(len - valid, pg_utf_mblen((const unsigned char *) bad));
+	initStringInfo(&bytes);
+	for (int i = 0; i < nbad; i++)
+		appendStringInfo(&bytes, i > 0 ? " 0x%02x" : "0x%02x", (unsigned char) bad[i]);
+	ereport(ERROR,
+			(errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
+			 errmsg("invalid byte sequence for encoding \"%s\": %s",
+					pg_encoding_to_char(text->verify), bytes.data),
+			 hint_not_text()));
+}
+
+bool
+KafkaTextConvert(const KafkaText *text, const char **data, Size *len)
+{
+	if (OidIsValid(text->conversion) && convert(text, data, len))
+		return true;
+
+	switch (text->invalid)
+	{
+		case KAFKA_INVALID_NULL:
+			return false;
+
+		case KAFKA_INVALID_ESCAPE:
+			{
+				char	   *result;
+
+				if (*len > (MaxAllocSize - 2) / 2)
+					ereport(ERROR,
+							(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+							 errmsg("%zu bytes are too many to be escaped", *len)));
+				result = palloc(2 + 2 * *len);
+				memcpy(result, "\\x", 2);
+				hex_encode(*data, *len, result + 2);
+				*data = result;
+				*len = 2 + 2 * *len;
+				return true;
+			}
+
+		case KAFKA_INVALID_ERROR:
+			break;
+	}
+	report_not_text(text, *data, *len);
+}
+
+void
+KafkaTextEncode(int encoding, const char **data, Size *len)
+{
+	char	   *result = pg_server_to_any(*data, (int) *len, encoding);
+
+	if (result != *data)
+	{
+		*data = result;
+		*len = strlen(result);
+	}
+}
