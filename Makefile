@@ -19,8 +19,6 @@ REGRESS = init $(filter-out init,$(patsubst sql/%.sql,%,$(sort $(wildcard sql/*.
 # The expected output has the order of the C collation, whatever the server's own.
 ENCODING = UTF8
 NO_LOCALE = 1
-TAP_TESTS = 1
-PROVE_FLAGS += -I $(srcdir)/t/lib
 
 # What -Wextra finds in PostgreSQL's own headers and macros is not for us to mend.
 PG_CFLAGS += -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
@@ -66,7 +64,12 @@ $(OBJS:.o=.bc): %.bc: %.o
 
 endif							# not only STYLE_GOALS
 
-.PHONY: $(STYLE_GOALS)
+.PHONY: prove_installcheck $(STYLE_GOALS)
+
+# Not part of installcheck, as TAP_TESTS would make it: it takes longer, and needs IPC::Run.
+prove_installcheck: PROVE_FLAGS += -I $(srcdir)/t/lib
+prove_installcheck:
+	$(prove_installcheck)
 
 format format-check lint:
 	@dev/style $@

@@ -196,6 +196,8 @@ work_sweep()
 	local pid
 
 	[ -d "$folder" ] || return 0
+	# Or the search would find itself.
+	unset KAFKA_FDW_WORK
 	while pids=$(grep -lzsxF "KAFKA_FDW_WORK=$folder" /proc/[0-9]*/environ | grep -o '[0-9]*' || true) &&
 		[ -n "$pids" ]; do
 		kill -9 $pids 2>/dev/null || true
@@ -291,21 +293,28 @@ kafka_version()
 	sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$root/dev/kafka.xml"
 }
 
+# Have a folder of the cache where the servers' user can read it: he cannot look into root's.
+readable()
+{
+	if ! is_root; then
+		say "$1"
+		return
+	fi
+	# Links cost nothing, but do not reach to another file system.
+	cp -al "$1" "$work/" 2>/dev/null || {
+		rm -rf "$work/${1##*/}"
+		cp -a "$1" "$work/"
+	}
+	say "$work/${1##*/}"
+}
+
 # Start a broker in the work folder; sets KAFKA_BOOTSTRAP, and KAFKA_LIBS for further ones.
 broker_start()
 {
 	local libs
 
 	libs=$("$root/dev/broker" fetch) || return 1
-	if is_root; then
-		# The servers' user cannot look into root's cache.
-		cp -al "$libs" "$work/kafka" 2>/dev/null || {
-			rm -rf "$work/kafka"
-			cp -a "$libs" "$work/kafka"
-		}
-		chmod 755 "$work/kafka"
-		libs=$work/kafka
-	fi
+	libs=$(readable "$libs")
 	export KAFKA_LIBS=$libs
 	KAFKA_BOOTSTRAP=$(as_user env KAFKA_DATA="$work/tmp/broker" KAFKA_OWNER_PID=$$ \
 		"$work/src/dev/broker" start) || return 1

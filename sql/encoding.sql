@@ -77,7 +77,9 @@ INSERT INTO l1_bytes (value, headers) VALUES ('\xe282ac', ARRAY[('euro', '\xe282
 SELECT "offset", value, (headers[1]).value AS header FROM l1_bytes ORDER BY "offset";
 SELECT value, headers FROM l1 WHERE "offset" = 0;
 -- A character that the database does not have is not text here; a header is base64.
+\set VERBOSITY terse
 SELECT value FROM l1 WHERE "offset" = 1;
+\set VERBOSITY default
 SELECT headers FROM l1 WHERE "offset" = 1;
 ALTER FOREIGN TABLE l1 OPTIONS (ADD invalid_text 'escape');
 SELECT value FROM l1 ORDER BY "offset";

@@ -1,6 +1,7 @@
 -- EXPLAIN contacts nobody: this server does not exist.
 CREATE SERVER nowhere FOREIGN DATA WRAPPER kafka_fdw OPTIONS (bootstrap_servers '127.0.0.1:1');
-CREATE FOREIGN TABLE ex (partition int, "offset" bigint, "timestamp" timestamptz, key text, value text)
+CREATE FOREIGN TABLE ex (partition int, "offset" bigint, "timestamp" timestamptz,
+    key text, value text)
     SERVER nowhere OPTIONS (topic 'web_log');
 SET TimeZone = 'UTC';
 CREATE FUNCTION ranges(condition text DEFAULT 'true') RETURNS text LANGUAGE plpgsql AS $$
@@ -11,12 +12,23 @@ BEGIN
     RETURN jsonb_path_query_first(plan, 'strict $.**."Kafka Ranges"') #>> '{}';
 END $$;
 
+-- The lines of a plan that are ours.
+CREATE FUNCTION plan(condition text, format text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    plan text;
+BEGIN
+    EXECUTE format('EXPLAIN (FORMAT %s) SELECT * FROM ex WHERE %s', format, condition) INTO plan;
+    RETURN QUERY SELECT trim(line) FROM regexp_split_to_table(plan, '\n') line
+    WHERE line ~ 'Kafka';
+END $$;
+
 -- In every format.
 EXPLAIN (COSTS OFF) SELECT * FROM ex;
-EXPLAIN (COSTS OFF, VERBOSE) SELECT value FROM ex WHERE partition = 0 AND "offset" >= 100 AND "offset" < 200;
-EXPLAIN (COSTS OFF, FORMAT JSON) SELECT value FROM ex WHERE partition = 0 AND "offset" BETWEEN 100 AND 199;
-EXPLAIN (COSTS OFF, FORMAT YAML) SELECT value FROM ex WHERE partition IN (0, 2);
-EXPLAIN (COSTS OFF, FORMAT XML) SELECT value FROM ex WHERE "offset" < 5;
+EXPLAIN (COSTS OFF, VERBOSE) SELECT value FROM ex
+    WHERE partition = 0 AND "offset" >= 100 AND "offset" < 200;
+SELECT plan('partition = 0 AND "offset" BETWEEN 100 AND 199', 'JSON');
+SELECT plan('partition IN (0, 2)', 'YAML');
+SELECT plan('"offset" < 5', 'XML');
 -- The table's name is the default for its topic's.
 CREATE FOREIGN TABLE "Web.Log" (value text) SERVER nowhere;
 EXPLAIN (COSTS OFF) SELECT * FROM "Web.Log";
@@ -35,10 +47,12 @@ SELECT ranges('"offset" IN (1, 2, 3, 7, 9)');
 SELECT ranges('(partition = 0 AND "offset" >= 100) OR (partition = 1 AND "offset" < 10)');
 SELECT ranges('(partition, "offset") >= (1, 100)');
 SELECT ranges('"offset" < 0');
-SELECT ranges('"offset" = 1 AND "offset" = 2');
+SELECT ranges('"offset" < 10 AND "offset" > 10');
 -- Many of them are counted.
-SELECT ranges('"offset" IN (' || string_agg((g * 2)::text, ', ') || ')') FROM generate_series(1, 30) g;
-SELECT ranges('"offset" IN (' || string_agg((g * 2)::text, ', ') || ')') FROM generate_series(1, 12000) g;
+SELECT ranges('"offset" IN (' || string_agg((g * 2)::text, ', ') || ')')
+    FROM generate_series(1, 30) g;
+SELECT ranges('"offset" IN (' || string_agg((g * 2)::text, ', ') || ')')
+    FROM generate_series(1, 12000) g;
 
 -- Parameters, in the words of the statement.
 SET plan_cache_mode = force_generic_plan;
@@ -47,13 +61,16 @@ PREPARE one(int, bigint, bigint) AS
 EXPLAIN (COSTS OFF) EXECUTE one(1, 2, 3);
 PREPARE two(int, bigint) AS SELECT * FROM ex WHERE partition > $1 AND "offset" = $2 + 1;
 EXPLAIN (COSTS OFF) EXECUTE two(1, 2);
-PREPARE three(int[], bigint) AS SELECT * FROM ex WHERE partition = ANY ($1) AND "offset" <= $2 AND "offset" <= 1000;
+PREPARE three(int[], bigint) AS SELECT * FROM ex
+    WHERE partition = ANY ($1) AND "offset" <= $2 AND "offset" <= 1000;
 EXPLAIN (COSTS OFF) EXECUTE three('{1}', 2);
-PREPARE four(bigint) AS SELECT * FROM ex WHERE partition = 0 AND "offset" >= 5 OR partition = 1 AND "offset" > $1;
+PREPARE four(bigint) AS SELECT * FROM ex
+    WHERE partition = 0 AND "offset" >= 5 OR partition = 1 AND "offset" > $1;
 EXPLAIN (COSTS OFF) EXECUTE four(1);
 PREPARE five(bigint, text) AS SELECT * FROM ex WHERE ($1 IS NULL OR "offset" >= $1) AND value = $2;
 EXPLAIN (COSTS OFF) EXECUTE five(1, 'x');
-PREPARE six(timestamptz) AS SELECT * FROM ex WHERE "timestamp" >= $1 AND "timestamp" < $1 + interval '1 day';
+PREPARE six(timestamptz) AS SELECT * FROM ex
+    WHERE "timestamp" >= $1 AND "timestamp" < $1 + interval '1 day';
 EXPLAIN (COSTS OFF) EXECUTE six('2026-01-01');
 PREPARE seven(int, bigint) AS SELECT * FROM ex WHERE (partition, "offset") > ($1, $2);
 EXPLAIN (COSTS OFF) EXECUTE seven(1, 2);
@@ -73,7 +90,8 @@ ALTER FOREIGN TABLE ex OPTIONS (SET start_offset '@2026-01-01 00:00:00+00');
 SELECT ranges(), ranges('"timestamp" >= ''2026-02-01 00:00:00+00''');
 ALTER FOREIGN TABLE ex OPTIONS (SET start_offset '@-1h', ADD end_offset '700');
 SELECT ranges(), ranges('"offset" < 600'), ranges('"offset" < 800');
-ALTER FOREIGN TABLE ex OPTIONS (SET start_offset '{"0": 100, "2": "newest"}', SET end_offset '{"1": 5}');
+ALTER FOREIGN TABLE ex OPTIONS (SET start_offset '{"0": 100, "2": "newest"}',
+    SET end_offset '{"1": 5}');
 SELECT ranges();
 SELECT ranges('partition IN (0, 1)');
 SELECT ranges('partition = 3 AND "offset" >= 7');
@@ -96,15 +114,17 @@ SELECT ranges('"timestamp" < ''2026-02-01 00:00:00+00''');
 ALTER FOREIGN TABLE ex OPTIONS (DROP max_timestamp_skew);
 
 -- Columns under other names, and of other types.
-CREATE FOREIGN TABLE ex_named (p smallint OPTIONS (partition 'true'), o bigint OPTIONS ("offset" 'true'),
+CREATE FOREIGN TABLE ex_named (p smallint OPTIONS (partition 'true'),
+                               o bigint OPTIONS ("offset" 'true'),
                                v text OPTIONS (value 'true'))
     SERVER nowhere OPTIONS (topic 'web_log');
 EXPLAIN (COSTS OFF) SELECT * FROM ex_named WHERE p = 1 AND o > 5 ORDER BY o DESC;
-CREATE DOMAIN position AS bigint CHECK (value >= 0);
-ALTER FOREIGN TABLE ex_named ALTER o TYPE position;
+CREATE DOMAIN log_position AS bigint CHECK (value >= 0);
+ALTER FOREIGN TABLE ex_named ALTER o TYPE log_position;
 EXPLAIN (COSTS OFF) SELECT * FROM ex_named WHERE p = 1 AND o > 5;
 -- Inherited, in a union, under a view.
-CREATE TABLE ex_parent (partition int, "offset" bigint, "timestamp" timestamptz, key text, value text);
+CREATE TABLE ex_parent (partition int, "offset" bigint, "timestamp" timestamptz,
+    key text, value text);
 ALTER FOREIGN TABLE ex INHERIT ex_parent;
 EXPLAIN (COSTS OFF) SELECT * FROM ex_parent WHERE partition = 1 AND "offset" > 5;
 ALTER FOREIGN TABLE ex NO INHERIT ex_parent;
@@ -129,17 +149,10 @@ SELECT estimate('true') > estimate('"offset" > 1000000') AS fewer;
 CREATE TABLE few AS SELECT g % 4 AS p, g AS o FROM generate_series(1, 10) g;
 CREATE TABLE many AS SELECT g % 4 AS p, g AS o FROM generate_series(1, 100000) g;
 ANALYZE few, many;
+SET enable_memoize = off;
 EXPLAIN (COSTS OFF) SELECT * FROM few JOIN ex ON partition = p AND "offset" = o;
 EXPLAIN (COSTS OFF) SELECT * FROM many JOIN ex ON partition = p AND "offset" = o;
--- One side of the join for the partition, the other for the offset.
-SET enable_hashjoin = off;
-SET enable_mergejoin = off;
-EXPLAIN (COSTS OFF) SELECT * FROM few a, few b, ex WHERE partition = a.p AND "offset" > b.o;
-RESET enable_hashjoin;
-RESET enable_mergejoin;
--- use_remote_estimate is accepted.
-ALTER FOREIGN TABLE ex OPTIONS (ADD use_remote_estimate 'false');
-SELECT ranges();
+RESET enable_memoize;
 -- EXPLAIN does not need USAGE on the server, nor a user mapping.
 CREATE ROLE regress_kafka_explain;
 GRANT SELECT ON ex TO regress_kafka_explain;
@@ -150,7 +163,7 @@ RESET ROLE;
 DROP VIEW ex_view;
 DROP TABLE ex_parent, few, many;
 DROP FOREIGN TABLE ex, ex_named;
-DROP DOMAIN position;
+DROP DOMAIN log_position;
 DROP SERVER nowhere;
-DROP FUNCTION ranges, estimate;
+DROP FUNCTION ranges, plan, estimate;
 DROP ROLE regress_kafka_explain;

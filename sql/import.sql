@@ -38,10 +38,10 @@ SELECT sqlstate, message FROM try('IMPORT FOREIGN SCHEMA kafka LIMIT TO ("' || t
 -- LIMIT TO and EXCEPT; a name that is cut is found by what is left of it, or by the whole.
 CREATE SCHEMA import_limit;
 IMPORT FOREIGN SCHEMA kafka LIMIT TO (:"plain", :"long", nothing) FROM SERVER kafka_import INTO import_limit;
-SELECT "table" FROM imported WHERE schema = 'import_limit' ORDER BY 1 COLLATE "C";
+SELECT "table" FROM imported WHERE schema = 'import_limit' ORDER BY "table" COLLATE "C";
 CREATE SCHEMA import_except;
 IMPORT FOREIGN SCHEMA kafka EXCEPT (:"plain", :"long") FROM SERVER kafka_import INTO import_except;
-SELECT "table" FROM imported WHERE schema = 'import_except' ORDER BY 1 COLLATE "C";
+SELECT "table" FROM imported WHERE schema = 'import_except' ORDER BY "table" COLLATE "C";
 
 -- Options.
 CREATE SCHEMA import_options;
@@ -83,6 +83,7 @@ SELECT c.relowner::regrole FROM pg_class c WHERE relnamespace = 'import_options'
 
 DROP SCHEMA import, import_limit, import_except, import_options, import_types CASCADE;
 DROP VIEW imported;
+DROP OWNED BY regress_kafka_importer;
 DROP ROLE regress_kafka_importer;
 SELECT kafka_delete_topic(t, server => 'kafka')
     FROM unnest(ARRAY[:'plain', :'upper', :'long', :'same1', :'same2']) t;

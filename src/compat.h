@@ -162,6 +162,13 @@ kafka_decode_datetime(char **field, int *ftype, int nf, int *dtype, struct pg_tm
 
 	return DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tz, &extra);
 #else
+	/* There a zone that nobody knows is an error at once. */
+	for (int i = 0; i < nf; i++)
+	{
+		if (ftype[i] == DTK_DATE && (field[i][0] < '0' || field[i][0] > '9') &&
+			pg_tzset(field[i]) == NULL)
+			return DTERR_BAD_FORMAT;
+	}
 	return DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tz);
 #endif
 }

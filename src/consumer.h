@@ -9,6 +9,7 @@
 #ifndef KAFKA_CONSUMER_H
 #define KAFKA_CONSUMER_H
 
+#include "compat.h"
 #include "message.h"
 #include "option.h"
 
@@ -126,7 +127,6 @@ extern int	KafkaConsumerTopicPartitions(const KafkaServer *server, const char *t
  * ERROR 42P01 for a topic that does not exist, with a hint that names the nearest one and
  * kafka_create_topic.
  */
-extern void KafkaConsumerUnknownTopic(const KafkaServer *server, const char *topic)
-			pg_attribute_noreturn();
+pg_noreturn extern void KafkaConsumerUnknownTopic(const KafkaServer *server, const char *topic);
 
 #endif							/* KAFKA_CONSUMER_H */

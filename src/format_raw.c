@@ -3,8 +3,8 @@
  *		A key or a value as one datum of any type: the whole of the bytes, and back.
  *
  * text and bytea, which nearly all topics are read as, cost one copy and no allocation: their
- * datum is built in a buffer of the reader that every row uses again. Datums larger
- * than KEEP_BUFFER go to the row's context instead, so that one huge message does not stay in memory
+ * datum is built in a buffer of the reader that every row uses again. A datum larger than
+ * KEEP_BUFFER goes to the row's context instead, so that one huge message does not stay in memory
  * for as long as the scan.
  */
 #include "postgres.h"

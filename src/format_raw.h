@@ -14,8 +14,8 @@ typedef struct KafkaRawWriter KafkaRawWriter;
 
 /*
  * Prepare to make datums of a type, which is not a domain (the caller checks these). Allocated in
- * the current context. What a datum needs lives in the reader, until its next use, or in rowcontext,
- * which the caller resets from row to row.
+ * the current context. What a datum needs lives in the reader, until its next use, or in
+ * rowcontext, which the caller resets from row to row.
  */
 extern KafkaRawReader *KafkaRawOpenRead(Oid type, int32 typmod, int encoding,
 										KafkaInvalidText invalid, MemoryContext rowcontext);

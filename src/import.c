@@ -82,8 +82,8 @@ import_options(List *list)
 					(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 					 errmsg("invalid option \"%s\"", option->defname),
 					 nearest ? errhint("Perhaps you meant the option \"%s\".", nearest) :
-					 errhint("Valid options of IMPORT FOREIGN SCHEMA are: %s",
-							 "key_type, value_type, headers, internal")));
+					 errhint("The options of IMPORT FOREIGN SCHEMA are key_type, value_type, "
+							 "headers and internal.")));
 		}
 	}
 	return options;
@@ -103,12 +103,15 @@ is_topic_name(const char *name)
 static HTAB *
 count_names(List *topics)
 {
-	HASHCTL		ctl = {.keysize = sizeof(NameData),.entrysize = sizeof(WantedName),
-		.hcxt = CurrentMemoryContext};
-	HTAB	   *names = hash_create("kafka_fdw import", list_length(topics), &ctl,
-									HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	HASHCTL		ctl;
+	HTAB	   *names;
 	ListCell   *lc;
 
+	ctl.keysize = sizeof(NameData);
+	ctl.entrysize = sizeof(WantedName);
+	ctl.hcxt = CurrentMemoryContext;
+	names = hash_create("kafka_fdw import", list_length(topics), &ctl,
+						HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	foreach(lc, topics)
 	{
 		NameData	name;

@@ -55,7 +55,7 @@ typedef struct KafkaOutgoing
 static inline int64
 kafka_ms_to_timestamptz(int64 ms)
 {
-	return ms * 1000 - KAFKA_EPOCH_DIFFERENCE_US;
+	return (ms - KAFKA_EPOCH_DIFFERENCE_US / 1000) * 1000;
 }
 
 #endif							/* KAFKA_MESSAGE_H */

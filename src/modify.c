@@ -4,8 +4,8 @@
  *
  * A row is handed to librdkafka as it comes and acknowledged later: the statement waits at its end
  * (EndForeignModify, EndForeignInsert) for all of them. Where somebody looks at the row after it
- * was inserted (RETURNING, an AFTER ROW trigger, a transition table), each row waits, so that its
- * partition, offset and timestamp are the true ones.
+ * was inserted (RETURNING, an AFTER ROW trigger), each row waits, so that its partition, offset and
+ * timestamp are the true ones.
  *
  * The batches of all partitions that a statement reaches hang on the statement's memory context and
  * so share one producer. When the statement fails, the reset of that context drops what is not yet
@@ -14,6 +14,7 @@
 #include "postgres.h"
 
 #include "access/table.h"
+#include "commands/trigger.h"
 #include "executor/executor.h"
 #include "nodes/makefuncs.h"
 #include "nodes/plannodes.h"
@@ -33,7 +34,6 @@ typedef struct ModifyState
 	KafkaTable *table;
 	KafkaRow   *row;			/* NULL under EXPLAIN, which sends nothing */
 	KafkaBatch *batch;			/* NULL before the first row */
-	bool		capture;		/* rows go to a transition table */
 } ModifyState;
 
 int
@@ -76,7 +76,7 @@ kafkaExecForeignTruncate(List *rels, DropBehavior behavior, bool restart_seqs)
 			 errhint("kafka_delete_records() removes the messages of a partition before an offset.")));
 }
 
-static void pg_attribute_noreturn()
+pg_noreturn static void
 refuse_on_conflict(Relation rel)
 {
 	ereport(ERROR,
@@ -137,15 +137,17 @@ void
 kafkaBeginForeignInsert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 {
 	ModifyTable *plan = castNode(ModifyTable, mtstate->ps.plan);
-	ModifyState *state;
 
 	if (plan && plan->onConflictAction != ONCONFLICT_NONE)
 		refuse_on_conflict(rinfo->ri_RelationDesc);
+	/* PostgreSQL raises this too, but after the row was sent. */
+	if (mtstate->mt_transition_capture && mtstate->mt_transition_capture->tcs_insert_new_table)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot collect transition tuples from child foreign tables")));
 	KafkaSettingCheckWrite(plan == NULL ? "COPY FROM"
 						   : plan->operation == CMD_UPDATE ? "UPDATE" : "INSERT");
-	state = open_state(mtstate->ps.state, rinfo, true);
-	state->capture = mtstate->mt_transition_capture != NULL;
-	rinfo->ri_FdwState = state;
+	rinfo->ri_FdwState = open_state(mtstate->ps.state, rinfo, true);
 }
 
 /*
@@ -155,7 +157,7 @@ kafkaBeginForeignInsert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 static bool
 row_is_looked_at(ResultRelInfo *rinfo)
 {
-	return rinfo->ri_projectReturning != NULL || ((ModifyState *) rinfo->ri_FdwState)->capture ||
+	return rinfo->ri_projectReturning != NULL ||
 		(rinfo->ri_TrigDesc && rinfo->ri_TrigDesc->trig_insert_after_row);
 }
 

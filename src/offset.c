@@ -91,6 +91,7 @@ parse_time(OffsetParser *parser, const char *text, KafkaOffset *offset)
 {
 	TimestampTz time;
 	TimestampTz elsewhere;
+	int64		ms;
 
 	if (strpbrk(text, "0123456789") == NULL || !decode_time(text, "0", &time))
 	{
@@ -104,10 +105,10 @@ parse_time(OffsetParser *parser, const char *text, KafkaOffset *offset)
 		return false;
 	}
 
-	/* The first millisecond not before it. Kafka's time begins in 1970. */
-	time += KAFKA_EPOCH_DIFFERENCE_US;
+	/* The first millisecond that is not before it. Kafka's time begins in 1970. */
+	ms = time / 1000 + (time % 1000 > 0 ? 1 : 0) + KAFKA_EPOCH_DIFFERENCE_US / 1000;
 	offset->kind = KAFKA_OFFSET_TIME;
-	offset->value = time <= 0 ? 0 : time / 1000 + (time % 1000 > 0 ? 1 : 0);
+	offset->value = Min(Max(ms, 0), PG_INT64_MAX / 1000);
 	return true;
 }
 

@@ -73,7 +73,7 @@ apply_property(KafkaServer *server, const KafkaOption *option, char **values)
 		server->read_committed = kafka_value_word(option, isolation_levels) == 0;
 	else if (strcmp(name, "message.timeout.ms") == 0)
 	{
-		server->message_timeout = atoi(kafka_value_property(option));
+		server->message_timeout = kafka_value_timeout(option, INT_MIN);
 		if (server->message_timeout <= 0)
 			kafka_value_error(option, "A message has to have a time after which it has failed: "
 							  "the session that sends it waits for that long.", NULL);
@@ -93,10 +93,7 @@ kafka_option_apply_server(KafkaServer *server, const KafkaOption *option, char *
 			apply_property(server, option, values);
 			break;
 		case KAFKA_OPTION_METADATA_TIMEOUT:
-			server->metadata_timeout = kafka_value_time(option, 1,
-														option->creating ? kafka_max_timeout
-														: INT_MAX);
-			server->metadata_timeout = Min(server->metadata_timeout, kafka_max_timeout);
+			server->metadata_timeout = kafka_value_timeout(option, 1);
 			break;
 		case KAFKA_OPTION_KEEP_CONNECTIONS:
 			server->keep_connections = kafka_value_bool(option);
@@ -107,6 +104,25 @@ kafka_option_apply_server(KafkaServer *server, const KafkaOption *option, char *
 		default:
 			elog(ERROR, "unexpected option \"%s\" of a server", option->name);
 	}
+}
+
+/*
+ * A word of this version, or an error that says that a word of the contract is of a later one.
+ */
+static void
+check_supported(const KafkaOption *option, const char *supported, const char *const *later)
+{
+	const char *const words[] = {supported, NULL};
+
+	for (; *later != NULL; later++)
+	{
+		if (pg_strcasecmp(option->value, *later) == 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("%s \"%s\" is not supported by this version of kafka_fdw",
+							option->name, *later)));
+	}
+	(void) kafka_value_word(option, words);
 }
 
 /* -1 stands for no limit, which the struct has a value of its own for. */
@@ -121,8 +137,8 @@ wait_value(const KafkaOption *option, int64 unlimited)
 void
 kafka_option_apply_table(KafkaTable *table, const KafkaOption *option, char **values)
 {
-	static const char *const formats[] = {"raw", NULL};
-	static const char *const deliveries[] = {"immediate", NULL};
+	static const char *const later_formats[] = {"json", "csv", "debezium", NULL};
+	static const char *const later_deliveries[] = {"commit", "outbox", NULL};
 	static const char *const invalid_texts[] = {"error", "escape", "null", NULL};
 	const char *problem;
 
@@ -138,7 +154,7 @@ kafka_option_apply_table(KafkaTable *table, const KafkaOption *option, char **va
 			table->topic = pstrdup(option->value);
 			break;
 		case KAFKA_OPTION_FORMAT:
-			(void) kafka_value_word(option, formats);
+			check_supported(option, "raw", later_formats);
 			break;
 		case KAFKA_OPTION_START_OFFSET:
 			table->start = KafkaOffsetParse(option->value, KAFKA_START_OFFSET);
@@ -178,7 +194,7 @@ kafka_option_apply_table(KafkaTable *table, const KafkaOption *option, char **va
 			table->use_remote_estimate = kafka_value_bool(option);
 			break;
 		case KAFKA_OPTION_DELIVERY:
-			(void) kafka_value_word(option, deliveries);
+			check_supported(option, "immediate", later_deliveries);
 			break;
 		default:
 			elog(ERROR, "unexpected option \"%s\" of a foreign table", option->name);

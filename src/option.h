@@ -32,7 +32,9 @@ typedef struct KafkaServer
 	Oid			userid;			/* whose user mapping it is */
 	Oid			umid;			/* pg_user_mapping.oid; InvalidOid where there is none */
 	char	   *name;
-	List	   *properties;		/* of KafkaProperty *, in the order of the property table */
+	List	   *properties;		/* of KafkaProperty *, in the order of the property table, without
+								 * the three that message_timeout, auto_create_topics and
+								 * read_committed stand for */
 	int			metadata_timeout;	/* ms: metadata, offsets, administration, a stalled read */
 	int			message_timeout;	/* ms until an unacknowledged message has failed */
 	bool		keep_connections;	/* keep handles for the session's next statement */
@@ -96,8 +98,8 @@ extern KafkaTable *KafkaOptionGetTable(Oid relid, Oid userid);
 /*
  * The server that a function is to use: the one named, or, where name is NULL, the setting
  * kafka_fdw.default_server, or else the only kafka_fdw server on which the role has USAGE. Checks
- * USAGE and that the server is one of ours. Errors: 42704 no such server, 42501 no USAGE, HV00L
- * (unable to establish connection) with the candidates where the choice is open.
+ * USAGE and that the server is one of ours. Errors: 42704 no such server, 42501 no USAGE, 42809
+ * another wrapper's, HV00N with the candidates where the choice is open.
  */
 extern Oid	KafkaOptionChooseServer(const char *name, Oid userid);
 
@@ -111,15 +113,16 @@ extern void KafkaOptionCheckTopic(const KafkaServer *server, const char *topic);
 extern bool KafkaOptionTopicAllowed(const KafkaServer *server, const char *topic);
 
 /*
- * The part that a column shows, by its column option or, in format raw, by its name. A column
- * that is no part is an error in format raw; so are a column's type where its part cannot have it,
- * checked here since the validator does not see it, and two columns for one part in a table that is
- * written to.
+ * The part that a column shows, by its column option or, in format raw, by its name; NONE for a
+ * dropped column. A column that is no part is an error in format raw (HV007), and so is a column of
+ * a type that its part cannot have (HV004), which the validator does not see. Several columns may
+ * show one part.
  */
 extern KafkaPart KafkaOptionColumnPart(Oid relid, AttrNumber attnum);
 
 /*
- * "Perhaps you meant ...": the candidate nearest to a misspelt word, or NULL where none is near.
+ * "Perhaps you meant ...": the candidate (of a List of char *) nearest to a misspelt word, or NULL
+ * where none is near.
  */
 extern const char *KafkaOptionNearest(const char *word, List *candidates);
 

@@ -82,6 +82,9 @@ extern int	kafka_value_int(const KafkaOption *option, int min, int max);
 /* Milliseconds, min to max. */
 extern int	kafka_value_time(const KafkaOption *option, int min, int max);
 
+/* Milliseconds, from min to what kafka_fdw.max_timeout allows. */
+extern int	kafka_value_timeout(const KafkaOption *option, int min);
+
 /* The place of a value in a list of words that ends with NULL. */
 extern int	kafka_value_word(const KafkaOption *option, const char *const *words);
 

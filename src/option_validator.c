@@ -215,7 +215,8 @@ check_by_librdkafka(const KafkaOption *option, const char *value)
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("this server's librdkafka does not support option \"%s\"", option->name),
 				 errdetail("%s.", problem)));
-	kafka_value_error(option, psprintf("%s.", problem), NULL);
+	kafka_value_error(option, psprintf("%s.", problem),
+					  property->words ? psprintf("Valid values are %s.", property->words) : NULL);
 }
 
 /* What leaves a connection open to a man in the middle is allowed, but not in silence. */
@@ -327,7 +328,7 @@ require_at_least(double value, const char *name, double least, const char *becau
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
 				 errmsg("option \"%s\" must be at least %.15g", name, least),
-				 errdetail("Options \"%s\" and \"%s\" do not go together.", name, because)));
+				 errdetail("Option \"%s\" requires that.", because)));
 }
 
 /*

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include <ctype.h>
 #include <limits.h>
 #include <math.h>
 
@@ -95,6 +96,20 @@ kafka_value_word(const KafkaOption *option, const char *const *words)
  * Lists
  * ------------------------------------------------------------------------ */
 
+/* A copy without the space around it. */
+static char *
+trim(const char *text, size_t len)
+{
+	while (len > 0 && isspace((unsigned char) text[0]))
+	{
+		text++;
+		len--;
+	}
+	while (len > 0 && isspace((unsigned char) text[len - 1]))
+		len--;
+	return pnstrdup(text, len);
+}
+
 /* The elements of a list, separated by commas, without the space around them. */
 static List *
 split_list(const char *text)
@@ -104,14 +119,8 @@ split_list(const char *text)
 	for (;;)
 	{
 		size_t		len = strcspn(text, ",");
-		const char *start = text;
-		const char *end = text + len;
 
-		while (start < end && isspace((unsigned char) *start))
-			start++;
-		while (end > start && isspace((unsigned char) end[-1]))
-			end--;
-		list = lappend(list, pnstrdup(start, end - start));
+		list = lappend(list, trim(text, len));
 		if (text[len] == '\0')
 			return list;
 		text += len + 1;
@@ -218,8 +227,16 @@ cap(const KafkaOption *option, double value, double limit, const char *setting)
 		return value;
 	if (option->creating)
 		kafka_value_error(option, psprintf("The setting \"%s\" does not allow more than %s.", setting,
-										   GetConfigOption(setting, false, false)), NULL);
+										   GetConfigOptionByName(setting, NULL, false)), NULL);
 	return limit;
+}
+
+int
+kafka_value_timeout(const KafkaOption *option, int min)
+{
+	int			ms = kafka_value_time(option, min, INT_MAX);
+
+	return (int) cap(option, ms, kafka_max_timeout, "kafka_fdw.max_timeout");
 }
 
 /* The same for a time with a fraction. */
@@ -234,14 +251,6 @@ real_timeout(const KafkaOption *option)
 	return psprintf("%.15g", cap(option, value, kafka_max_timeout, "kafka_fdw.max_timeout"));
 }
 
-static char *
-timeout(const KafkaOption *option)
-{
-	int			ms = kafka_value_time(option, INT_MIN, INT_MAX);
-
-	return psprintf("%d", (int) cap(option, ms, kafka_max_timeout, "kafka_fdw.max_timeout"));
-}
-
 /* A size in bytes, or with unit 1024 in kilobytes. */
 static char *
 buffer_size(const KafkaOption *option, int flags, int unit)
@@ -252,16 +261,34 @@ buffer_size(const KafkaOption *option, int flags, int unit)
 	return psprintf("%d", (int) cap(option, size, limit, "kafka_fdw.max_buffer_size"));
 }
 
-/* Text in the encoding that Kafka's protocol has. */
+/*
+ * Text in the encoding that Kafka's protocol has. librdkafka drops space at the beginning of a value,
+ * which matters to passwords (and not to PEM, which has none that counts).
+ */
 static char *
 utf8_text(const KafkaOption *option)
 {
 	const char *value = option->value;
 
+	if (option->property->class == KAFKA_CLASS_B && isspace((unsigned char) value[0]) &&
+		strstr(option->property->name, ".pem") == NULL)
+		kafka_value_error(option, "librdkafka cannot take a value that begins with a space.", NULL);
+
 	/* Of an unknown encoding; and a check's error would show a part of a secret. */
 	if (GetDatabaseEncoding() == PG_SQL_ASCII)
 		return pstrdup(value);
 	return pstrdup(pg_server_to_any(value, strlen(value), PG_UTF8));
+}
+
+/* A word, or several, as librdkafka writes them, so that they can be compared. */
+static char *
+trimmed_word(const KafkaOption *option)
+{
+	char	   *result = trim(option->value, strlen(option->value));
+
+	for (char *c = result; *c != '\0'; c++)
+		*c = pg_ascii_tolower((unsigned char) *c);
+	return result;
 }
 
 /*
@@ -297,7 +324,7 @@ kafka_value_property(const KafkaOption *option)
 		case KAFKA_KIND_TEXT:
 			return utf8_text(option);
 		case KAFKA_KIND_WORD:
-			return pstrdup(option->value);
+			return trimmed_word(option);
 		case KAFKA_KIND_BOOL:
 			return pstrdup(kafka_value_bool(option) ? "true" : "false");
 		case KAFKA_KIND_INT:
@@ -305,7 +332,7 @@ kafka_value_property(const KafkaOption *option)
 		case KAFKA_KIND_TIME:
 			return psprintf("%d", kafka_value_time(option, INT_MIN, INT_MAX));
 		case KAFKA_KIND_TIMEOUT:
-			return timeout(option);
+			return psprintf("%d", kafka_value_timeout(option, INT_MIN));
 		case KAFKA_KIND_REAL_TIMEOUT:
 			return real_timeout(option);
 		case KAFKA_KIND_BYTES:

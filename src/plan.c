@@ -2,11 +2,11 @@
  * plan.c
  *		Planning of a scan: its size, its paths, its plan node, and what EXPLAIN says of that.
  *
- * Planning contacts nobody, so that EXPLAIN works and is quick whatever Kafka does. What a topic
- * holds is therefore known from ANALYZE, or else assumed; conditions with constants on "offset"
- * bound it either way. The assumptions are chosen for the decisions that hang on them: reading by
- * offset once for each row of a small table must win against reading the whole topic once, and the
- * other way round for a large one.
+ * Planning contacts nobody, so that EXPLAIN works and is quick whatever Kafka does, unless the
+ * table says use_remote_estimate. What a topic holds is otherwise known from ANALYZE, or assumed;
+ * conditions with constants on "offset" bound it either way. The assumptions are chosen for the
+ * decisions that hang on them: reading by offset once for each row of a small table must win
+ * against reading the whole topic once, and the other way round for a large one.
  *
  * Three kinds of path. The plain one. One in the order of the offsets, ascending and descending,
  * where the clauses fix the partition: an offset is unique in a partition, and there messages come
@@ -22,12 +22,16 @@
 #include "optimizer/paths.h"
 #include "optimizer/planmain.h"
 #include "optimizer/restrictinfo.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
+#include "utils/selfuncs.h"
 #include "utils/typcache.h"
 
 #include "compat.h"
+#include "consumer.h"
 #include "plan.h"
+#include "setting.h"
 
 /* What a topic is taken to hold where nothing is known. */
 #define DEFAULT_PARTITIONS 10
@@ -45,6 +49,7 @@ typedef struct KafkaPlanInfo
 {
 	KafkaTable *table;
 	KafkaQualColumns columns;
+	KafkaSnapshot *snapshot;	/* what the topic holds; NULL: not asked */
 	double		messages;		/* read by a scan under the relation's own clauses */
 } KafkaPlanInfo;
 
@@ -63,12 +68,57 @@ pushable_clauses(KafkaPlanInfo *info, List *clauses, Relids outer)
 	return result;
 }
 
+/* The numbers that two intervals share. */
+static double
+count_common(const KafkaInterval *a, int64 lo, int64 hi)
+{
+	return Max((double) Min(a->hi, hi) - (double) Max(a->lo, lo), 0);
+}
+
 /*
- * The messages in a condition of constants, if they are counted by it: if each of its boxes is
- * bounded in both directions of "offset". Otherwise a negative number.
+ * The messages in a condition of constants, where the topic was asked what it holds: offsets are
+ * taken for messages, and the table's own bounds are heeded as far as they are offsets.
  */
 static double
-count_bounded(List *boxes)
+count_in_snapshot(const KafkaPlanInfo *info, List *boxes)
+{
+	double		messages = 0;
+
+	for (int i = 0; i < info->snapshot->npartitions; i++)
+	{
+		const KafkaPartition *part = &info->snapshot->partitions[i];
+		KafkaOffset start = KafkaOffsetFor(info->table->start, part->partition);
+		KafkaOffset end = KafkaOffsetFor(info->table->end, part->partition);
+		int64		lo = part->low;
+		int64		hi = part->end;
+		ListCell   *lc;
+
+		if (start.kind == KAFKA_OFFSET_AT)
+			lo = Max(lo, start.value);
+		else if (start.kind == KAFKA_OFFSET_LAST)
+			lo = Max(lo, hi - Min(start.value, hi));
+		else if (start.kind == KAFKA_OFFSET_NEWEST)
+			lo = hi;
+		if (end.kind == KAFKA_OFFSET_AT)
+			hi = Min(hi, end.value);
+		foreach(lc, boxes)
+		{
+			const KafkaBox *box = (const KafkaBox *) lfirst(lc);
+			const KafkaInterval *partitions = &box->dim[KAFKA_DIM_PARTITION];
+
+			if (part->partition >= partitions->lo && part->partition < partitions->hi)
+				messages += count_common(&box->dim[KAFKA_DIM_OFFSET], lo, hi);
+		}
+	}
+	return messages;
+}
+
+/*
+ * The same where it was not asked. An upper bound on "offset" counts messages by itself; without
+ * one partitions are taken to be equally long, and a lower bound to leave the usual third.
+ */
+static double
+count_assumed(const RelOptInfo *rel, List *boxes)
 {
 	double		messages = 0;
 	ListCell   *lc;
@@ -76,42 +126,73 @@ count_bounded(List *boxes)
 	foreach(lc, boxes)
 	{
 		const KafkaBox *box = (const KafkaBox *) lfirst(lc);
-		const KafkaInterval *partitions = &box->dim[KAFKA_DIM_PARTITION];
 		const KafkaInterval *offsets = &box->dim[KAFKA_DIM_OFFSET];
-		double		npartitions = DEFAULT_PARTITIONS;
+		double		each = rel->tuples / DEFAULT_PARTITIONS;
 
-		if (offsets->hi == PG_INT64_MAX)
-			return -1;
-		if (partitions->hi != PG_INT64_MAX)
-			npartitions = Min(npartitions,
-							  (double) partitions->hi - (double) Max(partitions->lo, 0));
-		messages += Max(npartitions, 0) *
-			Max((double) offsets->hi - (double) Max(offsets->lo, 0), 0);
+		if (offsets->hi != PG_INT64_MAX)
+			each = count_common(offsets, 0, PG_INT64_MAX);
+		else if (offsets->lo > 0)
+			each *= DEFAULT_INEQ_SEL;
+		messages += each * Min(count_common(&box->dim[KAFKA_DIM_PARTITION], 0, PG_INT64_MAX),
+							   DEFAULT_PARTITIONS);
 	}
-	return messages;
+	return Min(messages, rel->tuples);
+}
+
+/* True where boxes say it all: constants that bound partition or offset, and no time. */
+static bool
+boxes_count(List *boxes)
+{
+	ListCell   *lc;
+
+	foreach(lc, boxes)
+	{
+		const KafkaInterval *times = &((KafkaBox *) lfirst(lc))->dim[KAFKA_DIM_TIMESTAMP];
+
+		if (times->lo != PG_INT64_MIN || times->hi != PG_INT64_MAX)
+			return false;
+	}
+	return !KafkaRangeIsAll(boxes);
 }
 
 /*
  * How many messages a scan reads: not all of them need pass the clauses that are only filters.
- * "clauses" are RestrictInfos, of which those with the relation's own Vars and outer ones count.
+ * "clauses" are RestrictInfos. What constants say is counted; the rest, times and values that are
+ * not known yet, is guessed, but for equality, which leaves one offset or one partition.
  */
 static double
 estimate_messages(PlannerInfo *root, RelOptInfo *rel, List *clauses, Relids outer)
 {
 	KafkaPlanInfo *info = (KafkaPlanInfo *) rel->fdw_private;
 	List	   *pushed = pushable_clauses(info, extract_actual_clauses(clauses, false), outer);
-	double		bounded;
+	double		npartitions = info->snapshot ? info->snapshot->npartitions : DEFAULT_PARTITIONS;
+	double		messages;
+	List	   *boxes = KafkaRangeAll();
+	List	   *guessed = NIL;
+	ListCell   *lc;
 
-	if (pushed == NIL)
-		return rel->tuples;
 	if (KafkaQualFixes(&info->columns, pushed, outer, KAFKA_DIM_OFFSET))
-		bounded = KafkaQualFixes(&info->columns, pushed, outer, KAFKA_DIM_PARTITION) ? 1
-			: DEFAULT_PARTITIONS;
-	else
-		bounded = count_bounded(KafkaQualEstimate(&info->columns, pushed, outer));
-	if (bounded >= 0)
-		return Min(bounded, rel->tuples);
-	return rel->tuples * clauselist_selectivity(root, pushed, rel->relid, JOIN_INNER, NULL);
+		return KafkaQualFixes(&info->columns, pushed, outer, KAFKA_DIM_PARTITION) ? 1
+			: npartitions;
+	foreach(lc, pushed)
+	{
+		List	   *clause = list_make1(lfirst(lc));
+		List	   *known = KafkaQualEstimate(&info->columns, clause, outer);
+
+		if (boxes_count(known))
+			boxes = KafkaRangeAnd(boxes, known);
+		else
+			guessed = lappend(guessed, lfirst(lc));
+	}
+	messages = info->snapshot ? count_in_snapshot(info, boxes) : count_assumed(rel, boxes);
+	foreach(lc, guessed)
+	{
+		if (!KafkaQualFixes(&info->columns, list_make1(lfirst(lc)), outer, KAFKA_DIM_PARTITION))
+			continue;
+		messages /= Max(npartitions, 1);
+		guessed = foreach_delete_current(guessed, lc);
+	}
+	return messages * clauselist_selectivity(root, guessed, rel->relid, JOIN_INNER, NULL);
 }
 
 /* The rows that pass: of the messages read, those for which the filters are true. */
@@ -133,10 +214,26 @@ estimate_rows(PlannerInfo *root, RelOptInfo *rel, List *clauses, Relids outer, d
 						 clauselist_selectivity(root, filters, rel->relid, JOIN_INNER, NULL));
 }
 
-/*
- * use_remote_estimate is accepted and has no effect yet: estimates come from ANALYZE and from the
- * conditions.
- */
+/* Ask the topic what it holds, as a scan would that started now. */
+static KafkaSnapshot *
+remote_snapshot(const KafkaTable *table)
+{
+	MemoryContext planner = CurrentMemoryContext;
+	MemoryContext work = AllocSetContextCreate(planner, "kafka_fdw estimate",
+											   ALLOCSET_SMALL_SIZES);
+	KafkaConsumer *consumer;
+	KafkaSnapshot *snapshot;
+
+	KafkaSettingCheckRead();
+	KafkaOptionCheckTopic(table->server, table->topic);
+	MemoryContextSwitchTo(work);
+	consumer = KafkaConsumerOpen(table->server, table->topic, table->read_committed, false);
+	MemoryContextSwitchTo(planner);
+	snapshot = KafkaConsumerSnapshot(consumer);
+	MemoryContextDelete(work);
+	return snapshot;
+}
+
 void
 kafkaGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 {
@@ -146,8 +243,13 @@ kafkaGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntablei
 	KafkaQualFindColumns(&info->columns, baserel->relid, foreigntableid);
 	baserel->fdw_private = info;
 
+	if (info->table->use_remote_estimate)
+	{
+		info->snapshot = remote_snapshot(info->table);
+		baserel->tuples = Max(count_in_snapshot(info, KafkaRangeAll()), 1);
+	}
 	/* -1, where there was never an ANALYZE; and an empty topic does not stay so */
-	if (baserel->tuples <= 0)
+	else if (baserel->tuples <= 0)
 		baserel->tuples = DEFAULT_MESSAGES;
 
 	/* This sets width and restriction cost too; of the rows we know better. */
@@ -209,13 +311,13 @@ add_ordered_path(PlannerInfo *root, RelOptInfo *rel, Cost startup, Cost total)
 	PathKey    *key;
 	bool		descending;
 
-	if (root->query_pathkeys == NIL || info->columns.attnum[KAFKA_DIM_OFFSET] == 0 ||
-		!KafkaQualFixes(&info->columns, extract_actual_clauses(rel->baserestrictinfo, false), NULL,
-						KAFKA_DIM_PARTITION))
+	if (root->query_pathkeys == NIL)
 		return;
 	key = (PathKey *) linitial(root->query_pathkeys);
 	if (key->pk_opfamily != lookup_type_cache(INT8OID, TYPECACHE_BTREE_OPFAMILY)->btree_opf ||
-		!class_has_offset(key->pk_eclass, rel, &info->columns))
+		!class_has_offset(key->pk_eclass, rel, &info->columns) ||
+		!KafkaQualFixes(&info->columns, extract_actual_clauses(rel->baserestrictinfo, false), NULL,
+						KAFKA_DIM_PARTITION))
 		return;
 	descending = kafka_pathkey_is_descending(key);
 	if (descending && info->table->wait_timeout != 0)

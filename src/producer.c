@@ -26,55 +26,11 @@
 #define MAX_PENDING_BYTES (16 * 1024 * 1024)
 #define MESSAGE_OVERHEAD 256	/* librdkafka's memory for a message beside its key and value */
 #define SERVE_EVERY 128			/* messages between two looks at the delivery reports */
-#define SETTLE_MS 40			/* how long a broken-off sender waits for what became of it */
-#define EXPLAIN_MS 1000			/* how long an error waits for what explains it */
+#define SETTLE_MS 20			/* how long a broken-off sender waits, twice, for its outcome */
 
 /* A message's number: the serial above, its place in the sender (from 1) below. */
 #define ROW_BITS (SIZEOF_VOID_P >= 8 ? 40 : 20)
 #define ROW_MASK (((uintptr_t) 1 << ROW_BITS) - 1)
-
-/* The first message that failed. */
-typedef struct Failure
-{
-	rd_kafka_resp_err_t err;
-	bool		unsure;			/* it may be stored */
-	int32		partition;		/* -1: none was chosen yet */
-	int64		row;
-	char		topic[256];
-	char		errstr[256];
-} Failure;
-
-/* What the batches of one memory context share. */
-typedef struct Sender
-{
-	dlist_node	node;			/* in senders */
-	MemoryContext context;
-	MemoryContextCallback callback;
-	KafkaServer server;			/* with our own properties added */
-	KafkaHandle *handle;		/* NULL once given back */
-	dlist_head	batches;		/* those that are not finished */
-	uintptr_t	serial;
-	int64		nadded;
-	int64		nstored;
-	int64		nunstored;
-	int64		nunsure;		/* reported as perhaps stored */
-	int64		pending;		/* not yet reported */
-	Size		pending_bytes;
-	Size		header_bytes;	/* since nothing was pending: reports do not say how many */
-	int			unserved;		/* messages since the reports were last looked at */
-	bool		purged;
-	Failure		failure;		/* err 0: none */
-	int64		last_row;
-	KafkaDelivery last;			/* of the message added last, once it is stored */
-} Sender;
-
-struct KafkaBatch
-{
-	dlist_node	node;			/* in its sender's batches */
-	Sender	   *sender;
-	char	   *topic;
-	rd_kafka_topic_t *rkt;		/* NULL once finished */
-};
 
 static dlist_head senders = DLIST_STATIC_INIT(senders);
 static uintptr_t last_serial = 0;
@@ -187,68 +143,50 @@ on_report(KafkaHandle *handle, rd_kafka_event_t *event)
 		take_report(sender, message);
 }
 
-/*
- * Break a sender off: drop what is not sent, stop waiting for what is, and count the reports of
- * both, which come from librdkafka's threads at once. Not KafkaConnectionWait, since interrupts
- * have been answered by then (or an error is on its way), and the wait is short.
- */
+/* Take reports until all have come or the time is over. Neither waits for interrupts nor throws. */
 static void
-break_off(Sender *sender)
+settle(Sender *sender)
 {
 	instr_time	start;
+	instr_time	elapsed;
 
-	if (sender->purged)
-		return;
-	sender->purged = true;
-	sender->handle->stale = true;
-	rd_kafka_purge(sender->handle->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
-				   RD_KAFKA_PURGE_F_NON_BLOCKING);
 	INSTR_TIME_SET_CURRENT(start);
-	while (sender->pending > 0)
+	do
 	{
-		rd_kafka_event_t *event = rd_kafka_queue_poll(sender->handle->main, 5);
-		instr_time	elapsed;
+		rd_kafka_event_t *event;
 
+		if (sender->pending == 0)
+			return;
+		event = rd_kafka_queue_poll(sender->handle->main, 5);
 		if (event && rd_kafka_event_type(event) == RD_KAFKA_EVENT_DR)
 			on_report(sender->handle, event);
 		if (event)
 			rd_kafka_event_destroy(event);
 		INSTR_TIME_SET_CURRENT(elapsed);
 		INSTR_TIME_SUBTRACT(elapsed, start);
-		if (INSTR_TIME_GET_MILLISEC(elapsed) > SETTLE_MS)
-			break;
-	}
+	} while (INSTR_TIME_GET_MILLISEC(elapsed) < SETTLE_MS);
 }
 
-/* What became of the messages, once they have been broken off. */
-static char *
-describe_outcome(const Sender *sender)
-{
-	int64		nunsure = sender->nunsure + sender->pending;
-
-	if (sender->nadded > 1)
-		return psprintf("of " INT64_FORMAT " rows sent, " INT64_FORMAT " are stored, " INT64_FORMAT
-						" may be stored and " INT64_FORMAT " are not stored", sender->nadded,
-						sender->nstored, nunsure, sender->nunstored);
-	if (nunsure > 0)
-		return pstrdup("the message may be stored");
-	return pstrdup(sender->nstored > 0 ? "the message is stored" : "the message is not stored");
-}
-
+/*
+ * Break a sender off: drop what is not sent, let what is under way be answered if that happens
+ * soon, so that its outcome is known, and then stop waiting for it. Not KafkaConnectionWait, since
+ * interrupts have been answered by then (or an error is on its way), and the waits are short.
+ */
 void
-KafkaBatchErrorContext(void *arg)
+kafka_sender_break_off(Sender *sender)
 {
-	KafkaBatch *batch = (KafkaBatch *) arg;
-	int			code = geterrcode();
+	rd_kafka_t *rk = sender->handle->rk;
 
-	/* Notices and what goes to the log only break nothing off. */
-	if (code == ERRCODE_SUCCESSFUL_COMPLETION || ERRCODE_TO_CATEGORY(code) == ERRCODE_WARNING)
+	if (sender->purged)
 		return;
-	if (batch->sender->handle == NULL)
+	sender->purged = true;
+	sender->handle->stale = true;
+	if (sender->pending == 0)
 		return;
-	if (batch->sender->pending > 0)
-		break_off(batch->sender);
-	errcontext("sending to topic \"%s\": %s", batch->topic, describe_outcome(batch->sender));
+	rd_kafka_purge(rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_NON_BLOCKING);
+	settle(sender);
+	rd_kafka_purge(rk, RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+	settle(sender);
 }
 
 /*
@@ -283,113 +221,6 @@ close_sender(void *arg)
 	KafkaConnectionCheckin(handle);
 }
 
-/*
- * Raise what stopped a message. "row" is its number, and "cause" a sentence without its full stop.
- */
-static void pg_attribute_noreturn()
-raise_failure(Sender *sender, int code, bool unsure, int64 row, const char *topic, int32 partition,
-			  const char *cause, const char *hint)
-{
-	StringInfoData detail;
-
-	initStringInfo(&detail);
-	if (sender->nadded > 1 && partition >= 0)
-		appendStringInfo(&detail, "Row " INT64_FORMAT ", partition %d: ", row, partition);
-	else if (sender->nadded > 1)
-		appendStringInfo(&detail, "Row " INT64_FORMAT ": ", row);
-	else if (partition >= 0)
-		appendStringInfo(&detail, "Partition %d: ", partition);
-	appendStringInfo(&detail, "%s.", cause);
-	if (sender->nadded > 1)
-	{
-		char	   *outcome = describe_outcome(sender);
-
-		outcome[0] = pg_toupper((unsigned char) outcome[0]);
-		appendStringInfo(&detail, " %s.", outcome);
-	}
-	ereport(ERROR,
-			(errcode(code),
-			 unsure ? errmsg("could not send to topic \"%s\": the message may be stored", topic)
-			 : errmsg("could not send to topic \"%s\": the message is not stored", topic),
-			 errdetail_internal("%s", detail.data),
-			 hint ? errhint("%s", hint) : 0));
-}
-
-/* What the cluster says of a topic once more, for an error's sake, if it does so soon. */
-static ProducerTopic
-look_again(Sender *sender, const char *topic, int32 partition)
-{
-	KafkaServer server = sender->server;
-
-	server.metadata_timeout = Min(server.metadata_timeout, EXPLAIN_MS);
-	return kafka_producer_lookup(sender->handle, &server, topic, partition);
-}
-
-static char *
-no_such_partition(const ProducerTopic *found, int32 partition)
-{
-	return psprintf("There is no partition %d: the topic has %d, from 0", partition,
-					found->npartitions);
-}
-
-/*
- * Raise the failure that a delivery report told of. A timeout where the message may be stored is
- * 08007: nobody knows.
- */
-static void pg_attribute_noreturn()
-raise_report(Sender *sender)
-{
-	Failure    *failure = &sender->failure;
-	KafkaHandle *handle = sender->handle;
-	char		fatal[256];
-	int			code;
-	char	   *cause;
-	const char *hint = KafkaConnectionHint(failure->err);
-	ProducerTopic found = {0};
-
-	break_off(sender);
-	handle->stale = true;
-	kafka_producer_forget(handle, failure->topic);
-	if (failure->err == RD_KAFKA_RESP_ERR__FATAL)
-	{
-		failure->err = rd_kafka_fatal_error(handle->rk, fatal, sizeof(fatal));
-		strlcpy(failure->errstr, fatal, sizeof(failure->errstr));
-	}
-	code = KafkaConnectionSqlState(failure->err);
-	cause = KafkaConnectionCause(handle, failure->err, failure->errstr);
-
-	/* A topic that was deleted, or made again smaller, shows first as a partition that is gone. */
-	if (failure->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
-		code == ERRCODE_INSUFFICIENT_RESOURCES)
-		found = look_again(sender, failure->topic, failure->partition);
-	if (found.err != RD_KAFKA_RESP_ERR_NO_ERROR &&
-		KafkaConnectionSqlState(found.err) == ERRCODE_UNDEFINED_TABLE)
-	{
-		code = ERRCODE_UNDEFINED_TABLE;
-		cause = KafkaConnectionCause(handle, found.err, NULL);
-	}
-	else if (failure->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION && found.npartitions > 0)
-		cause = no_such_partition(&found, failure->partition);
-	else if (found.nreplicas > 0)
-		cause = psprintf("%s (%d of %d replicas are in sync)", cause, found.nsync,
-						 found.nreplicas);
-	if (code == ERRCODE_UNDEFINED_TABLE && sender->nadded == 1 && !failure->unsure)
-		KafkaConsumerUnknownTopic(&sender->server, failure->topic);
-
-	if (ERRCODE_TO_CATEGORY(code) == ERRCODE_CONNECTION_EXCEPTION)
-	{
-		if (sender->nunsure + sender->pending > 0)
-		{
-			code = ERRCODE_TRANSACTION_RESOLUTION_UNKNOWN;
-			hint = "Look in the topic before sending again; message_timeout_ms says how long to wait.";
-		}
-		else
-			hint = "Check that the brokers run; message_timeout_ms says how long to wait.";
-	}
-	raise_failure(sender, code, failure->unsure, failure->row, failure->topic, failure->partition,
-				  cause, hint);
-}
-
 /* Take the reports that have come; raise a failure among them. */
 static void
 serve_reports(Sender *sender)
@@ -397,7 +228,7 @@ serve_reports(Sender *sender)
 	sender->unserved = 0;
 	KafkaConnectionServe(sender->handle);
 	if (sender->failure.err != RD_KAFKA_RESP_ERR_NO_ERROR)
-		raise_report(sender);
+		kafka_sender_raise_report(sender);
 }
 
 /* Wait until at most so many messages and bytes are not yet acknowledged. */
@@ -408,7 +239,7 @@ wait_for_reports(KafkaBatch *batch, int64 max_pending, Size max_bytes)
 	KafkaHandle *handle = sender->handle;
 	ErrorContextCallback context;
 
-	context.callback = KafkaBatchErrorContext;
+	context.callback = kafka_batch_wait_context;
 	context.arg = batch;
 	context.previous = error_context_stack;
 
@@ -420,14 +251,14 @@ wait_for_reports(KafkaBatch *batch, int64 max_pending, Size max_bytes)
 		(void) KafkaConnectionWait(handle, -1);
 		error_context_stack = context.previous;
 		if (sender->failure.err != RD_KAFKA_RESP_ERR_NO_ERROR)
-			raise_report(sender);
+			kafka_sender_raise_report(sender);
 		if (handle->fatal_err != RD_KAFKA_RESP_ERR_NO_ERROR && sender->pending > 0)
 		{
-			break_off(sender);
-			raise_failure(sender, KafkaConnectionSqlState(handle->fatal_err),
-						  sender->nunsure + sender->pending > 0, sender->nadded, batch->topic, -1,
-						  KafkaConnectionCause(handle, handle->fatal_err, NULL),
-						  KafkaConnectionHint(handle->fatal_err));
+			kafka_sender_break_off(sender);
+			kafka_sender_raise(sender, KafkaConnectionSqlState(handle->fatal_err),
+							   sender->nunsure + sender->pending > 0, sender->nadded, batch->topic, -1,
+							   KafkaConnectionCause(handle, handle->fatal_err, NULL),
+							   KafkaConnectionHint(handle->fatal_err));
 		}
 	}
 }
@@ -497,15 +328,7 @@ learn_topic(KafkaBatch *batch)
 {
 	Sender	   *sender = batch->sender;
 	KafkaHandle *handle = sender->handle;
-	ErrorContextCallback context;
-	ProducerTopic found;
-
-	context.callback = KafkaBatchErrorContext;
-	context.arg = batch;
-	context.previous = error_context_stack;
-	error_context_stack = &context;
-	found = kafka_producer_lookup(handle, &sender->server, batch->topic, 0);
-	error_context_stack = context.previous;
+	ProducerTopic found = kafka_batch_lookup(batch, 0, INT_MAX);
 
 	if (found.err == RD_KAFKA_RESP_ERR_NO_ERROR)
 	{
@@ -517,15 +340,15 @@ learn_topic(KafkaBatch *batch)
 	if (KafkaConnectionSqlState(found.err) == ERRCODE_UNDEFINED_TABLE)
 	{
 		if (sender->pending > 0)
-			break_off(sender);
+			kafka_sender_break_off(sender);
 		KafkaConsumerUnknownTopic(&sender->server, batch->topic);
 	}
 	sender->nadded++;
 	sender->nunstored++;
-	break_off(sender);
-	raise_failure(sender, KafkaConnectionSqlState(found.err), false, sender->nadded, batch->topic,
-				  -1, KafkaConnectionCause(handle, found.err, NULL),
-				  KafkaConnectionHint(found.err));
+	kafka_sender_break_off(sender);
+	kafka_sender_raise(sender, KafkaConnectionSqlState(found.err), false, sender->nadded, batch->topic,
+					   -1, KafkaConnectionCause(handle, found.err, NULL),
+					   KafkaConnectionHint(found.err));
 }
 
 KafkaBatch *
@@ -606,7 +429,6 @@ handle_refusal(KafkaBatch *batch, const KafkaOutgoing *message, rd_kafka_resp_er
 			   int attempt)
 {
 	Sender	   *sender = batch->sender;
-	const char *hint = KafkaConnectionHint(err);
 	const char *cause = NULL;
 
 	if (err == RD_KAFKA_RESP_ERR__QUEUE_FULL && sender->pending > 0)
@@ -616,14 +438,13 @@ handle_refusal(KafkaBatch *batch, const KafkaOutgoing *message, rd_kafka_resp_er
 	}
 	if (err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION)
 	{
-		ProducerTopic found = kafka_producer_lookup(sender->handle, &sender->server, batch->topic,
-													message->partition);
+		ProducerTopic found = kafka_batch_lookup(batch, message->partition, INT_MAX);
 
 		if (found.err == RD_KAFKA_RESP_ERR_NO_ERROR && message->partition >= 0 &&
 			message->partition < found.npartitions && attempt == 0)
 			return;
 		if (found.err == RD_KAFKA_RESP_ERR_NO_ERROR)
-			cause = no_such_partition(&found, message->partition);
+			cause = kafka_no_such_partition(&found, message->partition);
 	}
 	if ((err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
 		&& attempt == 0)
@@ -631,20 +452,17 @@ handle_refusal(KafkaBatch *batch, const KafkaOutgoing *message, rd_kafka_resp_er
 		learn_topic(batch);
 		return;
 	}
-	if (err == RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE)
-		hint = "The server's option message_max_bytes, and the topic's max.message.bytes, say how "
-			"large a message may be.";
 
 	sender->nadded++;
 	sender->nunstored++;
 	if (sender->pending > 0)
-		break_off(sender);
+		kafka_sender_break_off(sender);
 	if (cause == NULL)
 		cause = KafkaConnectionCause(sender->handle, err, NULL);
 	if (err == RD_KAFKA_RESP_ERR__FATAL)
 		sender->handle->stale = true;
-	raise_failure(sender, KafkaConnectionSqlState(err), false, sender->nadded, batch->topic, -1,
-				  cause, hint);
+	kafka_sender_raise(sender, kafka_sender_sqlstate(err), false, sender->nadded, batch->topic,
+					   -1, cause, kafka_sender_hint(err));
 }
 
 void

@@ -198,3 +198,10 @@ kafka_producer_lookup(KafkaHandle *handle, const KafkaServer *server, const char
 	free(lookup);
 	return result;
 }
+
+char *
+kafka_no_such_partition(const ProducerTopic *topic, int32 partition)
+{
+	return psprintf("There is no partition %d: the topic has partitions 0 to %d", partition,
+					topic->npartitions - 1);
+}

@@ -5,8 +5,8 @@
  * The table is an allowlist. Setting some properties runs code, opens files or ports, or takes a
  * pointer, and even librdkafka's check of a value is done by setting it. So a name is looked up
  * here first, and one that is missing (as those of newer libraries are) goes no further. The names
- * are all 174 of librdkafka 2.0.2, the hidden ones too; t/property_table.pl compares them and their
- * classes with t/data/librdkafka-properties.tsv, in the same order.
+ * are all 174 of librdkafka 2.0.2, the hidden ones too; t/001_property_table.pl compares them and
+ * their classes with t/data/librdkafka-properties.tsv, in the same order.
  */
 #include "postgres.h"
 
@@ -43,7 +43,8 @@ static const KafkaPropertyInfo properties[] = {
 	{"batch.num.messages", NULL, A, INT},
 	{"batch.size", NULL, A, BYTES, .dotted_only = true},
 	{"bootstrap.servers", "metadata.broker.list", A, TEXT},
-	{"broker.address.family", NULL, A, WORD},
+	{"broker.address.family", NULL, A, WORD,
+	.words = "any, v4 and v6"},
 	{"broker.address.ttl", NULL, A, TIME},
 	{"broker.version.fallback", NULL, D, NONE},
 	{"builtin.features", NULL, D, NONE},
@@ -53,9 +54,11 @@ static const KafkaPropertyInfo properties[] = {
 	{"client.software.name", NULL, D, NONE, .fixed = "kafka_fdw"},
 	{"client.software.version", NULL, D, NONE},
 	{"closesocket_cb", NULL, D, NONE},
-	{"compression.codec", NULL, A, WORD, .topic = true},
+	{"compression.codec", NULL, A, WORD, .topic = true,
+	.words = "none, gzip, snappy, lz4 and zstd"},
 	{"compression.level", NULL, A, INT, .topic = true},
-	{"compression.type", "compression.codec", A, WORD, .topic = true},
+	{"compression.type", "compression.codec", A, WORD, .topic = true,
+	.words = "none, gzip, snappy, lz4 and zstd"},
 	{"connect_cb", NULL, D, NONE},
 	{"connections.max.idle.ms", NULL, A, TIME},
 	{"consume.callback.max.messages", NULL, D, NONE},
@@ -117,7 +120,8 @@ static const KafkaPropertyInfo properties[] = {
 	{"opaque", NULL, D, NONE},
 	{"open_cb", NULL, D, NONE},
 	{"partition.assignment.strategy", NULL, D, NONE},
-	{"partitioner", NULL, A, WORD, .topic = true},
+	{"partitioner", NULL, A, WORD, .topic = true,
+	.words = "random, consistent, consistent_random, murmur2, murmur2_random, fnv1a and fnv1a_random"},
 	{"partitioner_cb", NULL, D, NONE},
 	{"plugin.library.paths", NULL, D, NONE},
 	{"produce.offset.report", NULL, D, NONE},
@@ -150,12 +154,14 @@ static const KafkaPropertyInfo properties[] = {
 	{"sasl.oauthbearer.client.secret", NULL, B, TEXT},
 	{"sasl.oauthbearer.config", NULL, C_SUPER, TEXT},
 	{"sasl.oauthbearer.extensions", NULL, A, TEXT},
-	{"sasl.oauthbearer.method", NULL, C_SUPER, WORD},
+	{"sasl.oauthbearer.method", NULL, C_SUPER, WORD,
+	.words = "default and oidc"},
 	{"sasl.oauthbearer.scope", NULL, A, TEXT},
 	{"sasl.oauthbearer.token.endpoint.url", NULL, C_SUPER, TEXT},
 	{"sasl.password", NULL, B, TEXT},
 	{"sasl.username", NULL, B, TEXT},
-	{"security.protocol", NULL, A, WORD},
+	{"security.protocol", NULL, A, WORD,
+	.words = "plaintext, ssl, sasl_plaintext and sasl_ssl"},
 	{"session.timeout.ms", NULL, D, NONE},
 	{"socket.blocking.max.ms", NULL, D, NONE},
 	{"socket.connection.setup.timeout.ms", NULL, A, TIMEOUT},
@@ -175,7 +181,8 @@ static const KafkaPropertyInfo properties[] = {
 	{"ssl.cipher.suites", NULL, A, TEXT},
 	{"ssl.crl.location", NULL, C_FILE, TEXT},
 	{"ssl.curves.list", NULL, A, TEXT},
-	{"ssl.endpoint.identification.algorithm", NULL, A, WORD},
+	{"ssl.endpoint.identification.algorithm", NULL, A, WORD,
+	.words = "none and https"},
 	{"ssl.engine.id", NULL, D, NONE},
 	{"ssl.engine.location", NULL, D, NONE},
 	{"ssl.key.location", NULL, C_FILE, TEXT},

@@ -38,6 +38,7 @@ typedef struct KafkaPropertyInfo
 	bool		topic;			/* concerns one topic: a table option too */
 	bool		dotted_only;	/* the spelling with underscores means something else */
 	const char *fixed;			/* class D: the value that kafka_fdw itself gives it, or NULL */
+	const char *words;			/* for a hint: the values of librdkafka 2.0.2, or NULL */
 } KafkaPropertyInfo;
 
 /*

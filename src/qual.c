@@ -4,46 +4,27 @@
  *
  * A clause is first understood: parse_node() makes a small tree of comparisons out of it, without
  * evaluating anything. The tree serves three ends: the planner asks whether there is one, EXPLAIN
- * describes it, and the executor evaluates the values in it and gets boxes. The plan carries whole
- * clauses, which are parsed again as the scan begins, so that no second form of an expression has
- * to survive in it.
+ * describes it (qual_describe.c), and the executor evaluates the values in it and gets boxes
+ * (qual_evaluate.c). The plan carries whole clauses, which are parsed again as the scan begins, so
+ * that no second form of an expression has to survive in it.
  *
  * Everything errs on one side: the boxes hold every message for which the clauses are true, and
  * perhaps others. So in an AND what is not understood is left out, while an OR is understood as a
- * whole or not at all. NULL needs no third value, since a clause selects only what it is true for:
- * comparing with NULL gives no box.
- *
- * All values become whole numbers. Those of a timestamp are milliseconds, which is what Kafka
- * stores and what a column shows, while a value compared with it may lie between two of them: see
- * ValueBound.
+ * whole or not at all.
  */
 #include "postgres.h"
 
 #include "access/relation.h"
 #include "catalog/pg_type.h"
-#include "executor/executor.h"
 #include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
-#include "utils/array.h"
-#include "utils/date.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/timestamp.h"
 #include "utils/typcache.h"
 
-#include "compat.h"
-#include "message.h"
 #include "qual_private.h"
-
-#define EPOCH_DIFFERENCE_MS (KAFKA_EPOCH_DIFFERENCE_US / 1000)
-
-struct KafkaQual
-{
-	QualNode   *root;
-};
 
 /* What a parse needs to know, and what a walker over a value is given. */
 typedef struct ParseContext
@@ -51,14 +32,6 @@ typedef struct ParseContext
 	const KafkaQualColumns *columns;
 	Relids		outer;			/* relations whose Vars will be parameters; NULL: none */
 } ParseContext;
-
-/* A value as a bound on whole numbers: floor(value), and whether that is the value itself. */
-typedef struct ValueBound
-{
-	int64		floor;
-	bool		exact;
-	int			infinite;		/* -1, 0 or 1; the others mean nothing then */
-} ValueBound;
 
 static QualNode *parse_node(const ParseContext *cxt, Node *node);
 
@@ -110,20 +83,35 @@ KafkaQualFindColumns(KafkaQualColumns *columns, Index relid, Oid reloid)
 	relation_close(rel, NoLock);
 }
 
-/* Integers may be widened to meet the other side's type, and a domain is relabelled to its base. */
+/*
+ * Integers may be widened to meet the other side's type (1e6 is a numeric), and a domain is
+ * relabelled to its base.
+ */
 static Node *
 strip_casts(Node *expr)
 {
 	for (;;)
 	{
 		if (IsA(expr, RelabelType))
+		{
 			expr = (Node *) ((RelabelType *) expr)->arg;
-		else if (IsA(expr, FuncExpr) && (((FuncExpr *) expr)->funcid == F_INT8_INT4 ||
-										 ((FuncExpr *) expr)->funcid == F_INT8_INT2 ||
-										 ((FuncExpr *) expr)->funcid == F_INT4_INT2))
-			expr = (Node *) linitial(((FuncExpr *) expr)->args);
-		else
+			continue;
+		}
+		if (!IsA(expr, FuncExpr))
 			return expr;
+		switch (((FuncExpr *) expr)->funcid)
+		{
+			case F_INT4_INT2:
+			case F_INT8_INT2:
+			case F_INT8_INT4:
+			case F_NUMERIC_INT2:
+			case F_NUMERIC_INT4:
+			case F_NUMERIC_INT8:
+				expr = (Node *) linitial(((FuncExpr *) expr)->args);
+				break;
+			default:
+				return expr;
+		}
 	}
 }
 
@@ -199,15 +187,10 @@ is_value(const ParseContext *cxt, Node *expr)
 	return !not_a_value_walker(expr, (void *) cxt) && !contain_volatile_functions(expr);
 }
 
-/*
- * The btree strategy of an operator in the natural order of a dimension's types, QUAL_NOT_EQUAL,
- * or InvalidStrategy. The family holds the operators between types too: int4 with int8, timestamptz
- * with date and timestamp.
- */
+/* The strategy of an operator, or of the one it negates, in a type's natural order. */
 static StrategyNumber
-operator_strategy(Oid opno, KafkaDimension dim)
+strategy_in_type(Oid opno, Oid type)
 {
-	Oid			type = dim == KAFKA_DIM_TIMESTAMP ? TIMESTAMPTZOID : INT8OID;
 	Oid			family = lookup_type_cache(type, TYPECACHE_BTREE_OPFAMILY)->btree_opf;
 	int			strategy = get_op_opfamily_strategy(opno, family);
 	Oid			negator;
@@ -219,6 +202,22 @@ operator_strategy(Oid opno, KafkaDimension dim)
 		get_op_opfamily_strategy(negator, family) == BTEqualStrategyNumber)
 		return QUAL_NOT_EQUAL;
 	return InvalidStrategy;
+}
+
+/*
+ * The btree strategy of an operator among a dimension's types, QUAL_NOT_EQUAL, or InvalidStrategy.
+ * The families hold the operators between types too: int4 with int8, timestamptz with date and
+ * timestamp.
+ */
+static StrategyNumber
+operator_strategy(Oid opno, KafkaDimension dim)
+{
+	StrategyNumber strategy;
+
+	if (dim == KAFKA_DIM_TIMESTAMP)
+		return strategy_in_type(opno, TIMESTAMPTZOID);
+	strategy = strategy_in_type(opno, INT8OID);
+	return strategy != InvalidStrategy ? strategy : strategy_in_type(opno, NUMERICOID);
 }
 
 /* The strategy that says the same with the sides exchanged. */
@@ -514,385 +513,4 @@ KafkaQualFixes(const KafkaQualColumns *columns, List *clauses, Relids outer, Kaf
 			return false;
 	}
 	return true;
-}
-
-bool
-kafka_qual_is_constant(QualNode *node)
-{
-	ListCell   *lc;
-
-	foreach(lc, node->args)
-	{
-		if (!kafka_qual_is_constant((QualNode *) lfirst(lc)))
-			return false;
-	}
-	return node->value == NULL || IsA(node->value, Const);
-}
-
-/*
- * A value now, in econtext's per-tuple memory. False where it is not known: without an econtext
- * all but constants.
- */
-static bool
-get_value(QualNode *node, ExprContext *econtext, Datum *value, bool *isnull)
-{
-	if (econtext != NULL)
-		*value = ExecEvalExprSwitchContext(node->state, econtext, isnull);
-	else if (IsA(node->value, Const))
-	{
-		*value = ((Const *) node->value)->constvalue;
-		*isnull = ((Const *) node->value)->constisnull;
-	}
-	else
-		return false;
-	return true;
-}
-
-/*
- * A timestamp in milliseconds since 1970, rounded down; 'overflow' is what the conversion from
- * another type said. PostgreSQL compares dates beyond the range of timestamptz as infinities too.
- */
-static ValueBound
-timestamp_bound(TimestampTz value, int overflow)
-{
-	ValueBound	bound = {0, true, 0};
-	int64		rest;
-
-	if (overflow != 0)
-		bound.infinite = overflow;
-	else if (TIMESTAMP_IS_NOBEGIN(value))
-		bound.infinite = -1;
-	else if (TIMESTAMP_IS_NOEND(value))
-		bound.infinite = 1;
-	else
-	{
-		bound.floor = value / 1000;
-		rest = value % 1000;
-		if (rest < 0)
-			bound.floor--;
-		bound.floor += EPOCH_DIFFERENCE_MS;
-		bound.exact = rest == 0;
-	}
-	return bound;
-}
-
-/* A value of one of the types that operator_strategy() lets through. */
-static ValueBound
-value_bound(Oid type, Datum value)
-{
-	ValueBound	bound = {0, true, 0};
-	TimestampTz timestamp;
-	int			overflow = 0;
-
-	switch (type)
-	{
-		case INT2OID:
-			bound.floor = DatumGetInt16(value);
-			break;
-		case INT4OID:
-			bound.floor = DatumGetInt32(value);
-			break;
-		case INT8OID:
-			bound.floor = DatumGetInt64(value);
-			break;
-		case TIMESTAMPTZOID:
-			bound = timestamp_bound(DatumGetTimestampTz(value), 0);
-			break;
-		case TIMESTAMPOID:
-			timestamp = timestamp2timestamptz_opt_overflow(DatumGetTimestamp(value), &overflow);
-			bound = timestamp_bound(timestamp, overflow);
-			break;
-		case DATEOID:
-			timestamp = date2timestamptz_opt_overflow(DatumGetDateADT(value), &overflow);
-			bound = timestamp_bound(timestamp, overflow);
-			break;
-		default:
-			elog(ERROR, "unexpected type %u in a comparison", type);
-	}
-	return bound;
-}
-
-/*
- * The whole numbers that stand in a relation to a value: up to two intervals, their number is
- * returned. No message has an infinite timestamp, nor the largest offset there could be, for which
- * half open intervals have no notation.
- */
-static int
-bound_intervals(StrategyNumber strategy, ValueBound bound, KafkaInterval *intervals)
-{
-	KafkaInterval all = {PG_INT64_MIN, PG_INT64_MAX};
-	int64		next = bound.floor == PG_INT64_MAX ? PG_INT64_MAX : bound.floor + 1;
-	int64		ceiling = bound.exact ? bound.floor : next;
-
-	intervals[0] = all;
-	if (bound.infinite != 0)
-	{
-		if (strategy == QUAL_NOT_EQUAL)
-			return 1;
-		if (bound.infinite > 0)
-			return strategy == BTLessStrategyNumber || strategy == BTLessEqualStrategyNumber;
-		return strategy == BTGreaterStrategyNumber || strategy == BTGreaterEqualStrategyNumber;
-	}
-
-	switch (strategy)
-	{
-		case BTLessStrategyNumber:
-			intervals[0].hi = ceiling;
-			return 1;
-		case BTLessEqualStrategyNumber:
-			intervals[0].hi = next;
-			return 1;
-		case BTEqualStrategyNumber:
-			intervals[0].lo = bound.floor;
-			intervals[0].hi = next;
-			return bound.exact;
-		case BTGreaterEqualStrategyNumber:
-			intervals[0].lo = ceiling;
-			return 1;
-		case BTGreaterStrategyNumber:
-			intervals[0].lo = next;
-			return 1;
-		default:
-			Assert(strategy == QUAL_NOT_EQUAL);
-			intervals[0].hi = ceiling;
-			intervals[1].lo = next;
-			intervals[1].hi = PG_INT64_MAX;
-			return 2;
-	}
-}
-
-/* The boxes for a comparison with a value that is known and not NULL. */
-static List *
-value_boxes(QualNode *node, StrategyNumber strategy, Datum value)
-{
-	KafkaInterval intervals[2];
-	int			n = bound_intervals(strategy, value_bound(node->type, value), intervals);
-
-	return KafkaRangeIntervals(node->dim, intervals, n);
-}
-
-static int
-compare_intervals(const void *a, const void *b)
-{
-	const KafkaInterval *x = (const KafkaInterval *) a;
-	const KafkaInterval *y = (const KafkaInterval *) b;
-
-	return (x->lo > y->lo) - (x->lo < y->lo);
-}
-
-/*
- * Replace single numbers, in any order and perhaps repeated, by the gaps around them, for which the
- * array has room for one interval more. Not by way of boxes: what they widen, this would narrow.
- */
-static int
-complement_points(KafkaInterval *points, int npoints)
-{
-	int64		lo = PG_INT64_MIN;
-	int			n = 0;
-
-	qsort(points, npoints, sizeof(KafkaInterval), compare_intervals);
-	for (int i = 0; i < npoints; i++)
-	{
-		KafkaInterval point = points[i];
-
-		if (point.lo > lo)
-		{
-			points[n].lo = lo;
-			points[n++].hi = point.lo;
-		}
-		lo = point.hi;
-	}
-	points[n].lo = lo;
-	points[n++].hi = PG_INT64_MAX;
-	return n;
-}
-
-/*
- * ANY is the union over the elements, where NULLs add nothing; ALL is the intersection, where a
- * NULL leaves nothing. NOT IN (<> ALL) is the one that may be long: all but the union of "=".
- */
-static List *
-array_boxes(QualNode *node, ArrayType *array)
-{
-	StrategyNumber strategy = node->strategy;
-	bool		complement = node->all && strategy == QUAL_NOT_EQUAL;
-	KafkaInterval *intervals;
-	Datum	   *values;
-	bool	   *nulls;
-	int			nvalues;
-	int			n = 0;
-	int16		typlen;
-	bool		typbyval;
-	char		typalign;
-
-	get_typlenbyvalalign(node->type, &typlen, &typbyval, &typalign);
-	deconstruct_array(array, node->type, typlen, typbyval, typalign, &values, &nulls, &nvalues);
-	if (complement)
-		strategy = BTEqualStrategyNumber;
-
-	intervals = palloc_extended((2 * (Size) nvalues + 2) * sizeof(KafkaInterval),
-								MCXT_ALLOC_HUGE);
-	if (node->all && !complement)
-	{
-		intervals[0].lo = PG_INT64_MIN;
-		intervals[0].hi = PG_INT64_MAX;
-		n = 1;
-	}
-	for (int i = 0; i < nvalues; i++)
-	{
-		KafkaInterval *next = &intervals[n];
-		int			found;
-
-		if (nulls[i])
-		{
-			if (node->all)
-				return NIL;
-			continue;
-		}
-		found = bound_intervals(strategy, value_bound(node->type, values[i]), next);
-		if (!node->all || complement)
-			n += found;
-		else if (found == 0)
-			return NIL;
-		else
-		{
-			intervals[0].lo = Max(intervals[0].lo, next->lo);
-			intervals[0].hi = Min(intervals[0].hi, next->hi);
-		}
-	}
-	if (complement)
-		n = complement_points(intervals, n);
-	return KafkaRangeIntervals(node->dim, intervals, n);
-}
-
-/*
- * (a, b) < (x, y) is a < x, or a = x and b < y. Where a pair is not known, all that agrees in the
- * pairs before it may match; a NULL lets nothing match that agrees in them.
- */
-static List *
-row_boxes(QualNode *node, ExprContext *econtext)
-{
-	List	   *boxes = NIL;
-	List	   *prefix = KafkaRangeAll();
-	ListCell   *lc;
-
-	foreach(lc, node->args)
-	{
-		QualNode   *pair = (QualNode *) lfirst(lc);
-		bool		last = lnext(node->args, lc) == NULL && !node->partial;
-		StrategyNumber strategy = pair->strategy;
-		Datum		value;
-		bool		isnull;
-
-		if (!get_value(pair, econtext, &value, &isnull))
-			return KafkaRangeOr(boxes, prefix);
-		if (isnull)
-			return boxes;
-		if (!last)
-			strategy = kafka_qual_strict_strategy(strategy);
-		boxes = KafkaRangeOr(boxes, KafkaRangeAnd(prefix, value_boxes(pair, strategy, value)));
-		prefix = KafkaRangeAnd(prefix, value_boxes(pair, BTEqualStrategyNumber, value));
-	}
-	return node->partial ? KafkaRangeOr(boxes, prefix) : boxes;
-}
-
-/*
- * Values are computed in the order of the clause and no further than its result needs, as the
- * executor would: ($1 = 0 OR "offset" > 10 / $1) does not divide by zero.
- */
-List *
-kafka_qual_evaluate(QualNode *node, ExprContext *econtext)
-{
-	List	   *boxes;
-	Datum		value;
-	bool		isnull;
-	ListCell   *lc;
-
-	check_stack_depth();
-	switch (node->kind)
-	{
-		case QUAL_NEVER:
-			return NIL;
-		case QUAL_TEST:
-			if (!get_value(node, econtext, &value, &isnull))
-				return KafkaRangeAll();
-			return !isnull && DatumGetBool(value) ? KafkaRangeAll() : NIL;
-		case QUAL_COMPARE:
-			if (!get_value(node, econtext, &value, &isnull))
-				return KafkaRangeAll();
-			return isnull ? NIL : value_boxes(node, node->strategy, value);
-		case QUAL_ARRAY:
-			if (!get_value(node, econtext, &value, &isnull))
-				return KafkaRangeAll();
-			return isnull ? NIL : array_boxes(node, DatumGetArrayTypeP(value));
-		case QUAL_ROW:
-			return row_boxes(node, econtext);
-		case QUAL_AND:
-			boxes = KafkaRangeAll();
-			foreach(lc, node->args)
-			{
-				boxes = KafkaRangeAnd(boxes, kafka_qual_evaluate((QualNode *) lfirst(lc),
-																 econtext));
-				if (boxes == NIL)
-					break;
-			}
-			return boxes;
-		case QUAL_OR:
-			boxes = NIL;
-			foreach(lc, node->args)
-			{
-				List	   *arg = kafka_qual_evaluate((QualNode *) lfirst(lc), econtext);
-
-				if (KafkaRangeIsAll(arg))
-					return arg;
-				boxes = list_concat(boxes, arg);
-			}
-			return KafkaRangeSimplify(boxes);
-	}
-	elog(ERROR, "unrecognized kind of condition: %d", (int) node->kind);
-	return NIL;
-}
-
-List *
-KafkaQualEstimate(const KafkaQualColumns *columns, List *clauses, Relids outer)
-{
-	return kafka_qual_evaluate(kafka_qual_parse(columns, clauses, outer), NULL);
-}
-
-static void
-init_states(QualNode *node, PlanState *parent)
-{
-	ListCell   *lc;
-
-	foreach(lc, node->args)
-		init_states((QualNode *) lfirst(lc), parent);
-	if (node->value != NULL)
-		node->state = ExecInitExpr(node->value, parent);
-}
-
-KafkaQual *
-KafkaQualInit(const KafkaQualColumns *columns, List *clauses, PlanState *parent)
-{
-	KafkaQual  *qual = palloc(sizeof(KafkaQual));
-
-	/* By now the Vars of other relations have become parameters. */
-	qual->root = kafka_qual_parse(columns, clauses, NULL);
-	init_states(qual->root, parent);
-	return qual;
-}
-
-List *
-KafkaQualEvaluate(KafkaQual *qual, ExprContext *econtext)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext work = AllocSetContextCreate(caller, "kafka_fdw conditions",
-											   ALLOCSET_DEFAULT_SIZES);
-	List	   *boxes;
-
-	MemoryContextSwitchTo(work);
-	boxes = kafka_qual_evaluate(qual->root, econtext);
-	MemoryContextSwitchTo(caller);
-	boxes = KafkaRangeCopy(boxes);
-	MemoryContextDelete(work);
-	return boxes;
 }

@@ -193,7 +193,7 @@ partition_word(DescribeContext *cxt, const OpenBox *open)
 	List	   *words = NIL;
 	ListCell   *lc;
 
-	if (interval->hi == PG_INT64_MAX)
+	if (interval->hi > PG_INT32_MAX)
 	{
 		if (lo > 0)
 			words = lappend(words, psprintf(">= " INT64_FORMAT, lo));
@@ -255,15 +255,21 @@ start_word(DescribeContext *cxt, const OpenBox *open, KafkaOffset start, int64 *
 	return words == NIL ? "earliest" : join_bounds(words, "greatest");
 }
 
-/* The end, likewise. Times bound it only where the table says that they can be relied on. */
+/* True where the table says that its timestamps can be relied on, more or less. */
+static bool
+times_bound_the_end(const KafkaTable *table)
+{
+	return table->timestamp_ordered || table->max_timestamp_skew >= 0;
+}
+
+/* The end, likewise. */
 static char *
 end_word(DescribeContext *cxt, const OpenBox *open, KafkaOffset end, int64 *number)
 {
 	const KafkaInterval *offsets = &open->box.dim[KAFKA_DIM_OFFSET];
 	const KafkaInterval *times = &open->box.dim[KAFKA_DIM_TIMESTAMP];
 	const KafkaTable *table = cxt->table;
-	bool		by_time = table->timestamp_ordered || table->max_timestamp_skew >= 0;
-	int64		skew = table->timestamp_ordered ? 0 : Max(table->max_timestamp_skew, 0);
+	int64		skew = table->timestamp_ordered ? 0 : table->max_timestamp_skew;
 	List	   *words = NIL;
 	ListCell   *lc;
 
@@ -274,7 +280,7 @@ end_word(DescribeContext *cxt, const OpenBox *open, KafkaOffset end, int64 *numb
 		words = lappend(words, KafkaOffsetToString(end));
 	if (*number < PG_INT64_MAX)
 		words = lappend(words, psprintf(INT64_FORMAT, *number));
-	if (by_time && times->hi < PG_INT64_MAX - skew)
+	if (times_bound_the_end(table) && times->hi < PG_INT64_MAX - skew)
 		words = lappend(words, time_word(times->hi + skew));
 
 	foreach(lc, open->terms)
@@ -288,10 +294,12 @@ end_word(DescribeContext *cxt, const OpenBox *open, KafkaOffset end, int64 *numb
 			continue;
 		if (term->dim == KAFKA_DIM_TIMESTAMP)
 		{
-			if (by_time && skew > 0)
+			if (!times_bound_the_end(table))
+				continue;
+			if (skew > 0)
 				words = lappend(words, psprintf("@%s + " INT64_FORMAT " ms",
 												term_value(cxt, term), skew));
-			else if (by_time)
+			else
 				words = lappend(words, psprintf("@%s", term_value(cxt, term)));
 		}
 		else if (term->strategy == BTLessStrategyNumber)
@@ -391,6 +399,7 @@ KafkaQualDescribe(const KafkaQualColumns *columns, List *clauses, KafkaDeparseFn
 {
 	DescribeContext cxt;
 	List	   *boxes = open_boxes(kafka_qual_parse(columns, clauses, NULL));
+	List	   *closed = NIL;
 	int			nranges;
 	char	   *text;
 	ListCell   *lc;
@@ -399,8 +408,25 @@ KafkaQualDescribe(const KafkaQualColumns *columns, List *clauses, KafkaDeparseFn
 	cxt.arg = arg;
 	cxt.table = table;
 	cxt.ranges = NIL;
+
+	/* Boxes that differ only in a bound that is not used are one. */
 	foreach(lc, boxes)
+	{
+		OpenBox    *open = (OpenBox *) lfirst(lc);
+
+		if (open->terms != NIL)
+			continue;
+		if (!times_bound_the_end(table))
+			open->box.dim[KAFKA_DIM_TIMESTAMP].hi = PG_INT64_MAX;
+		closed = lappend(closed, &open->box);
+	}
+	foreach(lc, closed_boxes(KafkaRangeSimplify(closed)))
 		add_ranges(&cxt, (OpenBox *) lfirst(lc));
+	foreach(lc, boxes)
+	{
+		if (((OpenBox *) lfirst(lc))->terms != NIL)
+			add_ranges(&cxt, (OpenBox *) lfirst(lc));
+	}
 
 	nranges = list_length(cxt.ranges);
 	if (nranges == 0)

@@ -1,6 +1,6 @@
 /*
  * qual_private.h
- *		A clause as qual.c understood it, shared with the file that describes it.
+ *		A clause as qual.c understood it, shared with the files that evaluate and describe it.
  */
 #ifndef KAFKA_QUAL_PRIVATE_H
 #define KAFKA_QUAL_PRIVATE_H
@@ -23,7 +23,7 @@ typedef enum QualKind
 	QUAL_OR
 } QualKind;
 
-/* How a value bounds a dimension: by a whole number and whether it is met exactly. */
+/* A clause or a part of it, with all left out that bounds nothing. */
 typedef struct QualNode
 {
 	QualKind	kind;

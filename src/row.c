@@ -31,7 +31,7 @@
 /* The largest and smallest times of Kafka that PostgreSQL has, in ms since 1970. */
 #define EPOCH_DIFFERENCE_MS (KAFKA_EPOCH_DIFFERENCE_US / 1000)
 #define MIN_MS (MIN_TIMESTAMP / 1000 + EPOCH_DIFFERENCE_MS)
-#define MAX_MS (END_TIMESTAMP / 1000 + EPOCH_DIFFERENCE_MS)	/* exclusive */
+#define MAX_MS (END_TIMESTAMP / 1000 + EPOCH_DIFFERENCE_MS) /* exclusive */
 
 /* A column that shows a part of the message. */
 typedef struct RowColumn
@@ -257,7 +257,7 @@ store_time(const RowColumn *column, int64 ms)
 /* A header column's datum, in the row's context. */
 static Datum
 store_headers(KafkaRow *row, const RowColumn *column, const KafkaMessage *message,
-			 KafkaHeadersFn headers, void *source)
+			  KafkaHeadersFn headers, void *source)
 {
 	MemoryContext oldcontext = MemoryContextSwitchTo(row->rowcontext);
 	KafkaHeader *items = NULL;
@@ -375,8 +375,9 @@ KafkaRowOpenWrite(Relation rel, const KafkaTable *table, List *attrs)
 	if (!has_value)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cannot insert into foreign table \"%s\" without a column for the message's value",
-						row->relname)));
+				 errmsg("cannot insert into foreign table \"%s\"", row->relname),
+				 errdetail("It has no column for the message's value, and a message without one "
+						   "deletes its key.")));
 	return row;
 }
 
@@ -432,6 +433,8 @@ check_topic(const KafkaRow *row, RowColumn *column, Datum value)
 	Size		len;
 
 	KafkaRawWrite(column->writer, value, &topic, &len);
+	while (column->type == BPCHAROID && len > 0 && topic[len - 1] == ' ')
+		len--;
 	if (len != strlen(row->topic) || memcmp(topic, row->topic, len) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

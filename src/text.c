@@ -97,7 +97,7 @@ report_not_text(const KafkaText *text, const char *data, Size len)
 	if (valid == (int) len)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
-				 errmsg("text in encoding \"%s\" has a character without equivalent in encoding \"%s\"",
+				 errmsg("text in encoding \"%s\" has a character that encoding \"%s\" lacks",
 						pg_encoding_to_char(text->encoding), GetDatabaseEncodingName()),
 				 hint_not_text()));
 

@@ -11,7 +11,7 @@
 
 #include "option.h"
 
-/* How bytes of one encoding become text of the database; a plain value, without memory of its own. */
+/* How bytes of one encoding become text of the database; a plain value without further memory. */
 typedef struct KafkaText
 {
 	int			encoding;		/* of the bytes */

@@ -142,6 +142,7 @@ func (c saramaClient) produce(ctx context.Context, o produceOptions, messages []
 func (c saramaClient) consume(ctx context.Context, o consumeOptions, ready func(), emit func(message)) error {
 	config := c.config()
 	config.Consumer.Return.Errors = true
+	config.Consumer.MaxWaitTime = 100 * time.Millisecond /* what closing waits for, partition by partition */
 	kafka, err := sarama.NewClient([]string{c.bootstrap}, config)
 	if err != nil {
 		return err

@@ -14,9 +14,12 @@
 /* Long enough for any message that a broker takes by default. */
 #define TOOL_MAX_LINE (2 * 1024 * 1024)
 
+static inline void tool_answer(const char *fmt,...) __attribute__((format(printf, 1, 2)));
+static inline void tool_die(const char *fmt,...) __attribute__((format(printf, 1, 2), noreturn));
+
 /* Answer the present command. */
-static inline void __attribute__((format(printf, 1, 2)))
-tool_answer(const char *fmt, ...)
+static inline void
+tool_answer(const char *fmt,...)
 {
 	va_list		args;
 
@@ -28,8 +31,8 @@ tool_answer(const char *fmt, ...)
 }
 
 /* Give up: what is wrong concerns more than the present command. */
-static inline void __attribute__((format(printf, 1, 2), noreturn))
-tool_die(const char *fmt, ...)
+static inline void
+tool_die(const char *fmt,...)
 {
 	va_list		args;
 

@@ -1,0 +1,70 @@
+# t/001_property_table.pl
+#		The allowlist in src/property.c is the one that was decided on: data/librdkafka-properties.tsv
+#		has every property with its class, in the same order.
+use strict;
+use warnings;
+
+use FindBin;
+use Test::More;
+
+# The lines of a file, or an end to the test.
+sub lines
+{
+	my ($path) = @_;
+
+	open(my $file, '<', $path) or BAIL_OUT("could not open $path: $!");
+	my @lines = <$file>;
+	close($file);
+	chomp(@lines);
+	return @lines;
+}
+
+my @wanted = map { [ split(/\t/) ] } lines("$FindBin::Bin/data/librdkafka-properties.tsv");
+
+# A row of the table in C: {"name", NULL or "another name", class, kind ...
+my $source = join("\n", lines("$FindBin::Bin/../src/property.c"));
+$source =~ /KafkaPropertyInfo properties\[\] = \{\n(.*?)\n\};/s
+  or BAIL_OUT("src/property.c has no table");
+my $table = $1;
+my @rows;
+while ($table =~ /\{"([^"]+)",\s*(?:NULL|"([^"]+)"),\s*(\w+),\s*(\w+)([^}]*)\}/g)
+{
+	push @rows, { name => $1, alias => $2, class => $3, kind => $4, rest => $5 };
+}
+my %row = map { $_->{name} => $_ } @rows;
+
+is(scalar(@rows), 174, "every property of librdkafka 2.0.2");
+is(scalar(() = $table =~ /\{/g), scalar(@rows), "every row was understood");
+is_deeply([ map { $_->{name} } @rows ],
+	[ map { $_->[0] } @wanted ],
+	"the same names in the same order");
+is_deeply(
+	[ map { "$_->{name} " . ($_->{class} =~ s/^C_(FILE|SUPER)$/C/r) } @rows ],
+	[ map { "$_->[0] $_->[1]" } @wanted ],
+	"the same classes");
+
+# What class C is divided by.
+is_deeply(
+	[ map { $_->{name} } grep { $_->{class} eq 'C_FILE' } @rows ],
+	[ map { $_->[0] } grep { $_->[1] eq 'C' && $_->[0] =~ /\.location$/ } @wanted ],
+	"what names a file needs pg_read_server_files, the rest of class C a superuser");
+
+# Two names of one property are equally open or closed.
+foreach my $alias (grep { defined $_->{alias} } @rows)
+{
+	my $canonical = $row{ $alias->{alias} };
+
+	ok(defined $canonical && !defined $canonical->{alias},
+		"$alias->{name} is another name of a property");
+	is_deeply(
+		[ @{$alias}{qw(class kind rest)} ],
+		[ @{$canonical}{qw(class kind rest)} ],
+		"$alias->{name} is as $canonical->{name}");
+}
+
+# What SECURITY fixes cannot be set.
+is_deeply(
+	[ map { $_->{name} } grep { $_->{rest} =~ /\.fixed/ && $_->{class} ne 'D' } @rows ],
+	[], "what is fixed is closed");
+
+done_testing();

@@ -1,0 +1,100 @@
+# KafkaFdw/Broker.pm
+#		A broker of one test's own, by dev/broker: for tests that stop it, freeze it or fill it.
+#
+#	my $broker = KafkaFdw::Broker->new('name');
+#	$broker->bootstrap;			its address, the same after every start
+#	$broker->stop;				each of these returns when it is so
+#	$broker->kill;				kill -9
+#	$broker->start;
+#	$broker->pause;				SIGSTOP
+#	$broker->resume;
+#
+# It is ended and removed when the test ends, however it does.
+package KafkaFdw::Broker;
+
+use strict;
+use warnings;
+
+use Cwd qw(abs_path);
+use File::Basename qw(dirname);
+use PostgreSQL::Test::Utils ();
+
+my $script = abs_path(dirname(__FILE__) . '/../../..') . '/dev/broker';
+my @brokers;
+
+# Options: "properties", further lines of server.properties; "heap"; "port".
+sub new
+{
+	my ($class, $name, %options) = @_;
+	my $self = bless {
+		env => {
+			KAFKA_DATA => PostgreSQL::Test::Utils::tempdir($name) . '/broker',
+			KAFKA_OWNER_PID => $$,
+			KAFKA_PORT => $options{port} // '',
+			KAFKA_PROPERTIES => $options{properties} // '',
+			KAFKA_HEAP => $options{heap} // '256m'
+		}
+	}, $class;
+
+	push @brokers, $self;
+	$self->start;
+	return $self;
+}
+
+# Run the script; dies where that fails.
+sub _run
+{
+	my ($self, $command) = @_;
+
+	local %ENV = (%ENV, %{ $self->{env} });
+	my $output = `"$script" $command`;
+
+	die "dev/broker $command failed" if $? != 0;
+	chomp $output;
+	return $output;
+}
+
+sub start
+{
+	my ($self) = @_;
+
+	$self->{bootstrap} = $self->_run('start');
+	return;
+}
+
+sub stop { my ($self) = @_; $self->_run('stop'); return; }
+sub kill { my ($self) = @_; $self->_run('kill'); return; }
+sub pause { my ($self) = @_; $self->_run('pause'); return; }
+sub resume { my ($self) = @_; $self->_run('resume'); return; }
+sub clean { my ($self) = @_; $self->_run('clean'); return; }
+sub bootstrap { my ($self) = @_; return $self->{bootstrap}; }
+
+sub port
+{
+	my ($self) = @_;
+
+	return $self->{bootstrap} =~ s/.*://r;
+}
+
+# The folder with its log and server.properties.
+sub folder
+{
+	my ($self) = @_;
+
+	return $self->{env}{KAFKA_DATA};
+}
+
+# A failing test must not leave it; nor may this change with what the test exits.
+END
+{
+	my $status = $?;
+
+	foreach my $broker (@brokers)
+	{
+		# Not in a child that was forked.
+		eval { $broker->clean } if $broker->{env}{KAFKA_OWNER_PID} == $$;
+	}
+	$? = $status;
+}
+
+1;

@@ -1,0 +1,158 @@
+# KafkaFdw/Test.pm
+#		What the TAP tests share. All of it is called as a class method:
+#
+#	my $broker = KafkaFdw::Test->new_broker('frozen');		a broker of this test's own
+#	my $node = KafkaFdw::Test->new_node('main');			a PostgreSQL on the shared broker
+#	my $node = KafkaFdw::Test->new_node('main', $broker);	on that one
+#	my $topic = KafkaFdw::Test->topic('log');				a name of this run alone
+#	my $session = KafkaFdw::Test->session($node);			a psql in the background
+#	my $txn = KafkaFdw::Test->tool('ktxn', $bootstrap, 'id');
+#	my $before = KafkaFdw::Test->counters($pid);			threads, descriptors, memory
+#
+# Tests that do not hurt a broker use the shared one, whose address is in KAFKA_BOOTSTRAP; a test that
+# is run without it starts its own. "make prove_installcheck" sets the paths; by hand it is
+# prove -I t/lib -I .../pgxs/src/test/perl t/foo.pl.
+package KafkaFdw::Test;
+
+use strict;
+use warnings;
+
+use KafkaFdw::Broker;
+use KafkaFdw::Session;
+use KafkaFdw::Tool;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils ();
+use Test::More ();
+use Time::HiRes qw(usleep time);
+
+my $shared;
+my $topics = 0;
+
+# A broker of this test's own; see KafkaFdw/Broker.pm. The name is for its folder.
+sub new_broker
+{
+	my ($class, $name, %options) = @_;
+
+	return KafkaFdw::Broker->new($name, %options);
+}
+
+# The address of the broker that all tests share.
+sub bootstrap
+{
+	return $ENV{KAFKA_BOOTSTRAP} if $ENV{KAFKA_BOOTSTRAP};
+	$shared //= KafkaFdw::Broker->new('shared');
+	return $shared->bootstrap;
+}
+
+# A started PostgreSQL with the extension in its database postgres, and a server "kafka" for a broker,
+# given as an object or an address (default: the shared one). Options: "server_options", further
+# options of the server as SQL has them; "conf", lines of postgresql.conf.
+sub new_node
+{
+	my ($class, $name, $broker, %options) = @_;
+	my $node = PostgreSQL::Test::Cluster->new($name);
+
+	$node->init;
+	$node->append_conf('postgresql.conf', $options{conf}) if $options{conf};
+	$node->start;
+	$node->safe_psql('postgres', 'CREATE EXTENSION kafka_fdw');
+	$class->create_server($node, 'kafka', $broker, $options{server_options});
+	return $node;
+}
+
+# A further server.
+sub create_server
+{
+	my ($class, $node, $server, $broker, $options) = @_;
+	my $bootstrap = ref $broker ? $broker->bootstrap : $broker // $class->bootstrap;
+
+	$options = defined $options && $options ne '' ? ", $options" : '';
+	$node->safe_psql('postgres', qq{
+		CREATE SERVER $server FOREIGN DATA WRAPPER kafka_fdw
+			OPTIONS (bootstrap_servers '$bootstrap'$options)});
+	return;
+}
+
+# A topic's name that no other test has used on this broker, nor an earlier run of this one.
+sub topic
+{
+	my ($class, $name) = @_;
+
+	return sprintf '%s.%x.%d.%d', $name // 't', $^T, $$, ++$topics;
+}
+
+# A psql in the background; see KafkaFdw/Session.pm. Options beside its own: "dbname".
+sub session
+{
+	my ($class, $node, %options) = @_;
+	my $dbname = delete $options{dbname} // 'postgres';
+
+	return KafkaFdw::Session->new($node, $dbname, %options);
+}
+
+# A program of t/tools; see KafkaFdw/Tool.pm.
+sub tool
+{
+	my ($class, $name, @args) = @_;
+
+	return KafkaFdw::Tool->new($name, @args);
+}
+
+# What a process of this user holds: a hash of threads, fds, and rss in kB.
+sub counters
+{
+	my ($class, $pid) = @_;
+	my $status = PostgreSQL::Test::Utils::slurp_file("/proc/$pid/status");
+	my ($threads) = $status =~ /^Threads:\s+(\d+)/m;
+	my ($rss) = $status =~ /^VmRSS:\s+(\d+)/m;
+
+	opendir(my $dir, "/proc/$pid/fd") or die "could not open /proc/$pid/fd: $!";
+	my $fds = grep { /^\d+$/ } readdir $dir;
+
+	closedir $dir;
+	return { threads => $threads, fds => $fds, rss => $rss };
+}
+
+# Wait until a condition holds, at most so many seconds (default: the tests' timeout); whether it does.
+sub wait_until
+{
+	my ($class, $condition, $seconds) = @_;
+	my $deadline = time + ($seconds // $PostgreSQL::Test::Utils::timeout_default);
+
+	while (!$condition->())
+	{
+		return 0 if time > $deadline;
+		usleep(10_000);
+	}
+	return 1;
+}
+
+# Wait until a process has ended, at most so many seconds; whether it has. A zombie has ended.
+sub process_gone
+{
+	my ($class, $pid, $seconds) = @_;
+
+	return $class->wait_until(
+		sub {
+			open(my $stat, '<', "/proc/$pid/stat") or return 1;
+			my $line = <$stat> // return 1;
+			return $line =~ /\) Z/;
+		},
+		$seconds);
+}
+
+# A psql of version 17 or later, which uses no cursor for FETCH_COUNT; undef where there is none.
+# dev/test sets PSQL17.
+sub psql17
+{
+	foreach my $psql ($ENV{PSQL17}, 'psql')
+	{
+		next if !$psql;
+		my $version = `"$psql" --version 2>/dev/null`;
+
+		return $psql if $version =~ /\(PostgreSQL\) (\d+)/ && $1 >= 17;
+	}
+	return;
+}
+
+1;
