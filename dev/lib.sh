@@ -57,6 +57,13 @@ free_port()
 	done
 }
 
+# Run a command, and answer signals meanwhile: bash puts them off while a command is in the foreground.
+attend()
+{
+	"$@" &
+	wait $!
+}
+
 # ---- Users
 
 is_root()
@@ -237,7 +244,7 @@ build()
 	prefix=$work/prefix
 
 	# JIT bitcode is of no use to the tests, and takes as long as the rest.
-	as_user make -C "$work/src" -s PG_CONFIG="$original" with_llvm=no "$@" || return 1
+	attend as_user make -C "$work/src" -s PG_CONFIG="$original" with_llvm=no "$@" || return 1
 
 	mkdir -p "$prefix$bindir" "$prefix$libdir" "$prefix$sharedir/extension"
 	cp "$bindir"/* "$prefix$bindir"

@@ -95,7 +95,9 @@ ALTER FOREIGN TABLE ex OPTIONS (SET start_offset '{"0": 100, "2": "newest"}',
 SELECT ranges();
 SELECT ranges('partition IN (0, 1)');
 SELECT ranges('partition = 3 AND "offset" >= 7');
+SELECT ranges('partition < 3');
 SELECT ranges('"offset" < 90');
+SELECT ranges('partition = (SELECT 1)');
 -- A tail: no end but one that is given.
 ALTER FOREIGN TABLE ex OPTIONS (SET start_offset 'newest', DROP end_offset);
 SELECT ranges(), ranges('partition = 1 AND "offset" < 500');

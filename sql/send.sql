@@ -133,6 +133,28 @@ SET ROLE regress_kafka_sender;
 SELECT sqlstate, message FROM try(format($$SELECT kafka_send(%L, 'v', server => 'kafka')$$, :'r'));
 RESET ROLE;
 
+-- What decides the server is looked at again when it changes: setting, membership, options.
+CREATE ROLE regress_kafka_senders;
+GRANT USAGE ON FOREIGN SERVER kafka TO regress_kafka_senders;
+GRANT regress_kafka_senders TO regress_kafka_sender;
+SET ROLE regress_kafka_sender;
+SELECT kafka_send(:'r', 'as member');
+RESET ROLE;
+REVOKE regress_kafka_senders FROM regress_kafka_sender;
+SET ROLE regress_kafka_sender;
+SELECT sqlstate, message FROM try(format($$SELECT kafka_send(%L, 'v')$$, :'r'));
+RESET ROLE;
+SELECT kafka_send(:'r', 'default') IS NOT NULL AS sent;
+SET kafka_fdw.default_server = 'nowhere';
+SELECT sqlstate, message FROM try(format($$SELECT kafka_send(%L, 'v')$$, :'r'));
+SET kafka_fdw.default_server = 'kafka';
+ALTER SERVER kafka OPTIONS (ADD allowed_topics 'other*');
+SELECT sqlstate, message FROM try(format($$SELECT kafka_send(%L, 'v')$$, :'r'));
+ALTER SERVER kafka OPTIONS (DROP allowed_topics);
+SELECT kafka_send(:'r', 'default') IS NOT NULL AS sent;
+DROP OWNED BY regress_kafka_senders;
+DROP ROLE regress_kafka_senders;
+
 -- A server that nobody answers at: not stored, within the time set for it.
 CREATE SERVER kafka_gone FOREIGN DATA WRAPPER kafka_fdw
     OPTIONS (bootstrap_servers '127.0.0.1:1', metadata_timeout '200ms');

@@ -22,12 +22,14 @@
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "connection.h"
 #include "consumer.h"
 #include "setting.h"
 #include "text.h"
 
 #define PROBE_INTERVAL_MS 10	/* between two looks at a topic's metadata */
+#define MAX_REQUEST_MS (3600 * 1000)	/* librdkafka's own limit */
 #define BROKER_DEFAULT (-1)		/* a number of partitions or replicas that is not given */
 
 /* A change under way. Hangs on a context of its own, whose reset gives everything back. */
@@ -166,7 +168,7 @@ outcome_unknown(rd_kafka_resp_err_t err)
 }
 
 /* Raise what librdkafka or the cluster said of the request. */
-static void pg_attribute_noreturn()
+pg_noreturn static void
 report_failure(AdminCall *call, rd_kafka_resp_err_t err, const char *errstr)
 {
 	char	   *cause = KafkaConnectionCause(call->handle, err, errstr);
@@ -194,26 +196,32 @@ report_failure(AdminCall *call, rd_kafka_resp_err_t err, const char *errstr)
 }
 
 /*
- * Take a handle for the request and set its options. From here on nothing is left behind, whatever
- * is thrown.
+ * Take a handle, and begin to count the time. From here on nothing is left behind, whatever is
+ * thrown.
  */
 static void
-open_call(AdminCall *call, rd_kafka_admin_op_t op)
+open_call(AdminCall *call)
 {
 	static const uint64 one = 1;
-	char		errstr[256];
-	int			timeout = call->server->metadata_timeout;
 
 	call->callback.func = release_call;
 	call->callback.arg = call;
 	MemoryContextRegisterResetCallback(call->cxt, &call->callback);
-	call->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout);
+	call->deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+												 call->server->metadata_timeout);
 	call->handle = KafkaConnectionCheckout(call->server, KAFKA_HANDLE_SMALL);
 	call->queue = rd_kafka_queue_new(call->handle->rk);
 	rd_kafka_queue_io_event_enable(call->queue, call->handle->efd, &one, sizeof(one));
-	call->options = rd_kafka_AdminOptions_new(call->handle->rk, op);
+}
 
-	/* The first bounds us, the second the controller. */
+/* The options of the request: the time that is left, for librdkafka and for the controller. */
+static void
+set_options(AdminCall *call, rd_kafka_admin_op_t op)
+{
+	int			timeout = Min(Max(time_left(call), 1), MAX_REQUEST_MS);
+	char		errstr[256];
+
+	call->options = rd_kafka_AdminOptions_new(call->handle->rk, op);
 	if (rd_kafka_AdminOptions_set_request_timeout(call->options, timeout, errstr,
 												  sizeof(errstr)) ||
 		rd_kafka_AdminOptions_set_operation_timeout(call->options, timeout, errstr,
@@ -222,8 +230,8 @@ open_call(AdminCall *call, rd_kafka_admin_op_t op)
 }
 
 /*
- * Wait for the answer to the request that was just sent. librdkafka gives one in any case, an error
- * when the request's timeout has passed; what it cannot mend it is not waited for.
+ * Wait for the answer to the request that was just sent. librdkafka gives one in any case: an error
+ * when the request's timeout has passed. What waiting does not mend is not waited for.
  */
 static void
 await_answer(AdminCall *call)
@@ -432,7 +440,8 @@ kafka_create_topic(PG_FUNCTION_ARGS)
 		config = parse_config(PG_GETARG_JSONB_P(3));
 		MemoryContextSwitchTo(old);
 	}
-	open_call(call, RD_KAFKA_ADMIN_OP_CREATETOPICS);
+	open_call(call);
+	set_options(call, RD_KAFKA_ADMIN_OP_CREATETOPICS);
 
 	/* Nothing throws while "topic" is held. */
 	topic = rd_kafka_NewTopic_new(call->topic, npartitions, nreplicas, errstr, sizeof(errstr));
@@ -477,7 +486,8 @@ kafka_delete_topic(PG_FUNCTION_ARGS)
 	const rd_kafka_topic_result_t **results;
 	size_t		nresults;
 
-	open_call(call, RD_KAFKA_ADMIN_OP_DELETETOPICS);
+	open_call(call);
+	set_options(call, RD_KAFKA_ADMIN_OP_DELETETOPICS);
 	topic = rd_kafka_DeleteTopic_new(call->topic);
 	rd_kafka_DeleteTopics(call->handle->rk, &topic, 1, call->options, call->queue);
 	rd_kafka_DeleteTopic_destroy(topic);
@@ -506,7 +516,8 @@ kafka_add_partitions(PG_FUNCTION_ARGS)
 
 	require_argument(fcinfo, 1, "partitions", call->function);
 	npartitions = count_argument(fcinfo, 1, "partitions", call->function);
-	open_call(call, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS);
+	open_call(call);
+	set_options(call, RD_KAFKA_ADMIN_OP_CREATEPARTITIONS);
 	partitions = rd_kafka_NewPartitions_new(call->topic, npartitions, errstr, sizeof(errstr));
 	if (partitions == NULL)
 		report_failure(call, RD_KAFKA_RESP_ERR__INVALID_ARG, errstr);
@@ -548,7 +559,7 @@ kafka_delete_records(PG_FUNCTION_ARGS)
 				 errmsg("argument \"%s\" of %s must not be negative", "before_offset",
 						call->function)));
 
-	open_call(call, RD_KAFKA_ADMIN_OP_DELETERECORDS);
+	open_call(call);
 
 	/* librdkafka would wait in vain for the leader of a partition that there is not. */
 	probe = probe_topic(call);
@@ -561,6 +572,7 @@ kafka_delete_records(PG_FUNCTION_ARGS)
 				 errdetail_plural("The topic has %d partition.", "The topic has %d partitions.",
 								  probe.npartitions, probe.npartitions)));
 
+	set_options(call, RD_KAFKA_ADMIN_OP_DELETERECORDS);
 	offsets = rd_kafka_topic_partition_list_new(1);
 	rd_kafka_topic_partition_list_add(offsets, call->topic, partition)->offset = before;
 	records = rd_kafka_DeleteRecords_new(offsets);

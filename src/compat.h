@@ -10,6 +10,7 @@
 
 #include "access/stratnum.h"
 #include "catalog/pg_foreign_server.h"
+#include "commands/explain.h"
 #include "executor/executor.h"
 #include "nodes/execnodes.h"
 #include "nodes/pathnodes.h"
@@ -27,6 +28,8 @@
 #endif
 
 #if PG_VERSION_NUM >= 180000
+#include "commands/explain_format.h"
+#include "commands/explain_state.h"
 #include "storage/waiteventset.h"
 #endif
 

@@ -165,6 +165,16 @@ current_range(KafkaConsumer *consumer, ConsumerPartition *part)
 	return &consumer->ranges[part->range];
 }
 
+/*
+ * From where a range is fetched. Kafka refuses to start at an offset that it has not come to: a tail
+ * that is to begin there reads from the snapshot's end, and what comes before the range is dropped.
+ */
+static int64
+first_offset(const KafkaRange *range, const ConsumerPartition *part)
+{
+	return Min(range->start, Max(part->tail_from, part->next));
+}
+
 /* Keep as many partitions going as the scan's size asks for; a tail needs all of them. */
 static void
 fill_window(KafkaConsumer *consumer)
@@ -192,10 +202,10 @@ finish_range(KafkaConsumer *consumer, ConsumerPartition *part)
 		range = current_range(consumer, part);
 		if (range->end <= part->next)
 			continue;			/* passed already, by a gap in the offsets */
-		if (range->start > part->next + SKIP_GAP)
+		if (first_offset(range, part) > part->next + SKIP_GAP)
 		{
 			stop_partition(consumer, part);
-			part->next = range->start;
+			part->next = first_offset(range, part);
 			start_partition(consumer, part);
 		}
 		return;
@@ -264,6 +274,7 @@ KafkaConsumerStart(KafkaConsumer *consumer, const KafkaRange *ranges, int nrange
 			continue;
 		part = &consumer->parts[consumer->part_of[seen->partition]];
 		part->tail_from = seen->end;
+		part->next = Min(part->next, seen->end);
 		note_tailing(consumer, part);
 	}
 	fill_window(consumer);

@@ -13,11 +13,10 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
-#include "nodes/makefuncs.h"
 #include "nodes/plannodes.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
@@ -60,7 +59,8 @@ kafkaAddForeignUpdateTargets(PlannerInfo *root, Index rtindex, RangeTblEntry *ta
 			 is_delete ? errmsg("cannot delete from foreign table \"%s\"", name)
 			 : errmsg("cannot update foreign table \"%s\"", name),
 			 errdetail("A topic is a log: messages are added and never changed."),
-			 is_delete ? errhint("Insert a NULL value with the key to send a tombstone; kafka_delete_records() removes the oldest messages.")
+			 is_delete ? errhint("Insert a NULL value with the key to send a tombstone; "
+								 "kafka_delete_records() removes the oldest messages.")
 			 : errhint("Insert a new message with the same key.")));
 }
 
@@ -77,12 +77,11 @@ kafkaExecForeignTruncate(List *rels, DropBehavior behavior, bool restart_seqs)
 }
 
 pg_noreturn static void
-refuse_on_conflict(Relation rel)
+refuse_on_conflict(const char *name)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("INSERT with ON CONFLICT is not supported for foreign table \"%s\"",
-					RelationGetRelationName(rel)),
+			 errmsg("INSERT with ON CONFLICT is not supported for foreign table \"%s\"", name),
 			 errdetail("A topic is a log, in which nothing is unique."),
 			 errhint("Insert without ON CONFLICT; to the readers of a key its last message counts.")));
 }
@@ -92,11 +91,7 @@ kafkaPlanForeignModify(PlannerInfo *root, ModifyTable *plan, Index resultRelatio
 					   int subplan_index)
 {
 	if (plan->onConflictAction != ONCONFLICT_NONE)
-	{
-		RangeTblEntry *rte = planner_rt_fetch(resultRelation, root);
-
-		refuse_on_conflict(table_open(rte->relid, NoLock));
-	}
+		refuse_on_conflict(get_rel_name(planner_rt_fetch(resultRelation, root)->relid));
 	return NIL;
 }
 
@@ -139,7 +134,7 @@ kafkaBeginForeignInsert(ModifyTableState *mtstate, ResultRelInfo *rinfo)
 	ModifyTable *plan = castNode(ModifyTable, mtstate->ps.plan);
 
 	if (plan && plan->onConflictAction != ONCONFLICT_NONE)
-		refuse_on_conflict(rinfo->ri_RelationDesc);
+		refuse_on_conflict(RelationGetRelationName(rinfo->ri_RelationDesc));
 	/* PostgreSQL raises this too, but after the row was sent. */
 	if (mtstate->mt_transition_capture && mtstate->mt_transition_capture->tcs_insert_new_table)
 		ereport(ERROR,
@@ -177,8 +172,8 @@ kafkaGetForeignModifyBatchSize(ResultRelInfo *rinfo)
 }
 
 /*
- * Send one row. The view options are checked first, though PostgreSQL does it again afterwards: what
- * is sent cannot be taken back.
+ * Send one row. The view options are checked first, though PostgreSQL does it again afterwards:
+ * what is sent cannot be taken back.
  */
 static void
 send_row(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot)

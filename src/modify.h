@@ -5,7 +5,6 @@
 #ifndef KAFKA_MODIFY_H
 #define KAFKA_MODIFY_H
 
-#include "commands/explain.h"
 #include "foreign/fdwapi.h"
 
 extern int	kafkaIsForeignRelUpdatable(Relation rel);
@@ -25,7 +24,8 @@ extern void kafkaEndForeignModify(EState *estate, ResultRelInfo *rinfo);
 extern void kafkaBeginForeignInsert(ModifyTableState *mtstate, ResultRelInfo *rinfo);
 extern void kafkaEndForeignInsert(EState *estate, ResultRelInfo *rinfo);
 extern void kafkaExplainForeignModify(ModifyTableState *mtstate, ResultRelInfo *rinfo,
-									  List *fdw_private, int subplan_index, ExplainState *es);
+									  List *fdw_private, int subplan_index,
+									  struct ExplainState *es);
 extern void kafkaExecForeignTruncate(List *rels, DropBehavior behavior, bool restart_seqs);
 
 #endif							/* KAFKA_MODIFY_H */

@@ -33,16 +33,17 @@
 #include "plan.h"
 #include "setting.h"
 
-/* What a topic is taken to hold where nothing is known. */
-#define DEFAULT_PARTITIONS 10
-#define DEFAULT_MESSAGES 1000000.0
-
 /*
- * In the planner's units, of which PostgreSQL spends about one in 3 microseconds: a (re)start of a
- * scan takes 1 to 3 ms, librdkafka a third of a microsecond a message.
+ * What a topic is taken to hold where nothing is known: so much that a few hundred rows are rather
+ * joined by looking each one up, and so little that to read it all does not seem worth compiling
+ * for (jit_above_cost), which would take longer than most reads.
  */
-#define START_COST 500.0
-#define MESSAGE_COST 0.1
+#define DEFAULT_PARTITIONS 10
+#define DEFAULT_MESSAGES 500000.0
+
+/* In the planner's units. A scan's start takes 1 to 3 ms, a message a third of a microsecond. */
+#define START_COST 100.0
+#define MESSAGE_COST 0.03
 
 /* What is kept of a relation between the callbacks: RelOptInfo.fdw_private. */
 typedef struct KafkaPlanInfo
@@ -171,9 +172,6 @@ estimate_messages(PlannerInfo *root, RelOptInfo *rel, List *clauses, Relids oute
 	List	   *guessed = NIL;
 	ListCell   *lc;
 
-	if (KafkaQualFixes(&info->columns, pushed, outer, KAFKA_DIM_OFFSET))
-		return KafkaQualFixes(&info->columns, pushed, outer, KAFKA_DIM_PARTITION) ? 1
-			: npartitions;
 	foreach(lc, pushed)
 	{
 		List	   *clause = list_make1(lfirst(lc));
@@ -185,6 +183,9 @@ estimate_messages(PlannerInfo *root, RelOptInfo *rel, List *clauses, Relids oute
 			guessed = lappend(guessed, lfirst(lc));
 	}
 	messages = info->snapshot ? count_in_snapshot(info, boxes) : count_assumed(rel, boxes);
+	if (KafkaQualFixes(&info->columns, guessed, outer, KAFKA_DIM_OFFSET))
+		return KafkaQualFixes(&info->columns, pushed, outer, KAFKA_DIM_PARTITION) ? 1
+			: Min(messages, npartitions);
 	foreach(lc, guessed)
 	{
 		if (!KafkaQualFixes(&info->columns, list_make1(lfirst(lc)), outer, KAFKA_DIM_PARTITION))
@@ -448,7 +449,8 @@ kafkaGetForeignPaths(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 
 /*
  * The attributes that the scan has to make, in the numbering of pull_varattnos(). The target list
- * that the planner hands in may name them all, for its own convenience; the relation's own does not.
+ * that the planner hands in may name them all, for its own convenience; the relation's own does
+ * not.
  */
 static List *
 used_attributes(RelOptInfo *rel, List *scan_clauses)

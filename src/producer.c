@@ -8,14 +8,13 @@
  * (rd_kafka_message_status); a message without a report may be stored.
  *
  * A sender that is broken off (an ERROR, a cancel) purges what is under way, and its handle is not
- * used again. librdkafka would keep the idempotent sequence right by draining the connection first,
- * which with a broker that does not answer takes as long as the request's timeout; a new producer
- * works as soon as the broker does. It also guarantees that nothing is sent later.
+ * used again, though librdkafka could: it would send the next message behind the request that the
+ * broker has not answered, and of that message too one could only say that it may be stored. On a
+ * new connection it is certain. Nor can anything of the old one be sent later.
  */
 #include "postgres.h"
 
 #include "lib/ilist.h"
-#include "lib/stringinfo.h"
 #include "portability/instr_time.h"
 #include "utils/memutils.h"
 
@@ -231,6 +230,14 @@ serve_reports(Sender *sender)
 		kafka_sender_raise_report(sender);
 }
 
+/* Whoever catches the error that broke a batch off must not go on with it: rows were dropped. */
+static inline void
+check_not_broken_off(const Sender *sender)
+{
+	if (unlikely(sender->purged))
+		elog(ERROR, "a batch that was broken off is used again");
+}
+
 /* Wait until at most so many messages and bytes are not yet acknowledged. */
 static void
 wait_for_reports(KafkaBatch *batch, int64 max_pending, Size max_bytes)
@@ -243,6 +250,7 @@ wait_for_reports(KafkaBatch *batch, int64 max_pending, Size max_bytes)
 	context.arg = batch;
 	context.previous = error_context_stack;
 
+	check_not_broken_off(sender);
 	serve_reports(sender);
 	while (sender->pending > max_pending ||
 		   (sender->pending > 0 && sender->pending_bytes + sender->header_bytes > max_bytes))
@@ -470,8 +478,11 @@ KafkaBatchAdd(KafkaBatch *batch, const KafkaOutgoing *message)
 {
 	Sender	   *sender = batch->sender;
 	uintptr_t	number = sender->serial << ROW_BITS | ((uintptr_t) (sender->nadded + 1) & ROW_MASK);
+	Size		bytes = MESSAGE_OVERHEAD;
 	Size		header_bytes;
 	rd_kafka_resp_err_t err;
+
+	check_not_broken_off(sender);
 
 	/* To librdkafka a timestamp of 0 means now, so the first millisecond of 1970 cannot be sent. */
 	if (message->timestamp <= 0 && message->timestamp != KAFKA_NO_TIMESTAMP)
@@ -486,9 +497,11 @@ KafkaBatchAdd(KafkaBatch *batch, const KafkaOutgoing *message)
 			break;
 		handle_refusal(batch, message, err, attempt);
 	}
+	bytes += message->key ? message->keylen : 0;
+	bytes += message->value ? message->valuelen : 0;
 	sender->nadded++;
 	sender->pending++;
-	sender->pending_bytes += message->keylen + message->valuelen + MESSAGE_OVERHEAD;
+	sender->pending_bytes += bytes;
 	sender->header_bytes += header_bytes;
 
 	if (sender->pending > MAX_PENDING_MESSAGES ||

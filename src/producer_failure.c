@@ -25,14 +25,25 @@ count_outcomes(const Sender *sender)
 					sender->nunsure + sender->pending, sender->nunstored);
 }
 
-/* Whether an error breaks the batch off: a notice, or what goes to the log only, does not. */
+/*
+ * Whether what is being reported breaks the batch off. Warnings and log lines do not, whatever
+ * SQLSTATE they have; PostgreSQL tells a callback their level only in a copy of all of it.
+ */
 static bool
 is_broken_off(const KafkaBatch *batch)
 {
-	int			code = geterrcode();
+	MemoryContext oldcontext;
+	ErrorData  *error;
+	bool		result;
 
-	return batch->sender->handle != NULL && code != ERRCODE_SUCCESSFUL_COMPLETION &&
-		ERRCODE_TO_CATEGORY(code) != ERRCODE_WARNING;
+	if (batch->sender->handle == NULL)
+		return false;
+	oldcontext = MemoryContextSwitchTo(batch->sender->context);
+	error = CopyErrorData();
+	result = error->elevel >= ERROR;
+	FreeErrorData(error);
+	MemoryContextSwitchTo(oldcontext);
+	return result;
 }
 
 void

@@ -35,16 +35,18 @@ typedef struct ParseContext
 
 static QualNode *parse_node(const ParseContext *cxt, Node *node);
 
+#define MILLISECONDS 3			/* the precision, in digits, of a message's timestamp */
+
 /*
  * Only types whose order is that of whole numbers or milliseconds: a column of another type, which
- * may well be allowed, is just not pushed down.
+ * may well be allowed, is just not pushed down. Nor is a timestamptz(0), whose values are rounded.
  */
 static bool
-type_has_dimension(Oid type, KafkaDimension dim)
+type_has_dimension(Oid type, int32 typmod, KafkaDimension dim)
 {
-	type = getBaseType(type);
+	type = getBaseTypeAndTypmod(type, &typmod);
 	if (dim == KAFKA_DIM_TIMESTAMP)
-		return type == TIMESTAMPTZOID;
+		return type == TIMESTAMPTZOID && (typmod < 0 || typmod >= MILLISECONDS);
 	return type == INT2OID || type == INT4OID || type == INT8OID;
 }
 
@@ -77,7 +79,8 @@ KafkaQualFindColumns(KafkaQualColumns *columns, Index relid, Oid reloid)
 			default:
 				continue;
 		}
-		if (columns->attnum[dim] == 0 && type_has_dimension(attr->atttypid, dim))
+		if (columns->attnum[dim] == 0 &&
+			type_has_dimension(attr->atttypid, attr->atttypmod, dim))
 			columns->attnum[dim] = attnum;
 	}
 	relation_close(rel, NoLock);

@@ -327,18 +327,6 @@ add_range(DescribeContext *cxt, const OpenBox *open, const char *partition, Kafk
 							  psprintf("%s: [%s, %s)%s", partition, from, to, condition));
 }
 
-/* True where the partition has a start or an end of its own. */
-static bool
-is_named(const KafkaOffsetSpec *spec, int64 partition)
-{
-	for (int i = 0; i < spec->npartitions; i++)
-	{
-		if (spec->partitions[i].partition == partition)
-			return true;
-	}
-	return false;
-}
-
 /*
  * The ranges of a box: one, but where the table's options tell partitions apart. Those come first,
  * each for itself, and then the others.
@@ -349,12 +337,14 @@ add_ranges(DescribeContext *cxt, const OpenBox *open)
 	const KafkaOffsetSpec *start = cxt->table->start;
 	const KafkaOffsetSpec *end = cxt->table->end;
 	const KafkaInterval *interval = &open->box.dim[KAFKA_DIM_PARTITION];
-	char	   *partitions = partition_word(cxt, open);
+	char	   *all = partition_word(cxt, open);
+	bool		all_known = true;
 	List	   *tests = NIL;
 	char	   *condition = "";
 	int64		others;
-	int			specs = 0;
-	int			specp = 0;
+	int64		named = 0;
+	int			i = 0;
+	int			j = 0;
 	ListCell   *lc;
 
 	if (interval->hi <= 0 || interval->lo > PG_INT32_MAX)
@@ -365,32 +355,39 @@ add_ranges(DescribeContext *cxt, const OpenBox *open)
 
 		if (term->kind == QUAL_TEST)
 			tests = lappend(tests, term_value(cxt, term));
+		else if (term->dim == KAFKA_DIM_PARTITION)
+			all_known = false;
 	}
 	if (tests != NIL)
 		condition = psprintf(" if %s", join_words(tests, " and "));
 
 	others = Min(interval->hi, (int64) PG_INT32_MAX + 1) - Max(interval->lo, 0);
-	while (specs < start->npartitions || specp < end->npartitions)
+	while (i < start->npartitions || j < end->npartitions)
 	{
 		int64		partition = PG_INT64_MAX;
+		char	   *word;
 
-		if (specs < start->npartitions)
-			partition = start->partitions[specs].partition;
-		if (specp < end->npartitions)
-			partition = Min(partition, end->partitions[specp].partition);
-		if (is_named(start, partition))
-			specs++;
-		if (is_named(end, partition))
-			specp++;
+		if (i < start->npartitions)
+			partition = start->partitions[i].partition;
+		if (j < end->npartitions)
+			partition = Min(partition, end->partitions[j].partition);
+		if (i < start->npartitions && start->partitions[i].partition == partition)
+			i++;
+		if (j < end->npartitions && end->partitions[j].partition == partition)
+			j++;
 		if (partition < interval->lo || partition >= interval->hi)
 			continue;
-		others--;
-		add_range(cxt, open, psprintf(INT64_FORMAT, partition), KafkaOffsetFor(start, partition),
+		named++;
+		word = all_known ? psprintf(INT64_FORMAT, partition)
+			: psprintf(INT64_FORMAT " of %s", partition, all);
+		add_range(cxt, open, word, KafkaOffsetFor(start, partition),
 				  KafkaOffsetFor(end, partition), condition);
-		partitions = strcmp(partitions, "all") == 0 ? "others" : partitions;
 	}
-	if (others > 0)
-		add_range(cxt, open, partitions, start->all, end->all, condition);
+	if (named == others)
+		return;
+	if (named > 0)
+		all = strcmp(all, "all") == 0 ? "others" : psprintf("others of %s", all);
+	add_range(cxt, open, all, start->all, end->all, condition);
 }
 
 char *

@@ -37,7 +37,7 @@ typedef struct QualNode
 	ExprState  *state;			/* the same, ready to run; NULL outside of execution */
 } QualNode;
 
-/* The conjunction of what can be pushed of the clauses; clauses of which nothing can are left out. */
+/* The conjunction of what can be pushed of the clauses; what cannot is left out. */
 extern QualNode *kafka_qual_parse(const KafkaQualColumns *columns, List *clauses, Relids outer);
 
 /*

@@ -16,7 +16,7 @@
 
 #include "range.h"
 
-#define MAX_PRODUCT 200000		/* pairs of boxes that an "and" looks at */
+#define MAX_PRODUCT (5 * KAFKA_MAX_BOXES)	/* pairs of boxes that an "and" looks at */
 #define MAX_CONTAINMENT 256		/* boxes that are compared pair by pair */
 #define MAX_ROUNDS 4			/* of joining along each dimension; two nearly always do */
 
@@ -210,7 +210,7 @@ drop_contained(KafkaBox *array, int nboxes)
 	return n;
 }
 
-/* How much a box around two neighbours would hold beside them, roughly, for choosing whom to join. */
+/* How much a box around two neighbours would hold beside them, to choose whom to join. */
 static uint64
 join_waste(const KafkaBox *a, const KafkaBox *b)
 {

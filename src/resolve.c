@@ -410,10 +410,6 @@ make_range(const Resolver *resolver, const Bounds *part, const KafkaBox *box)
 	if (time->hi != PG_INT64_MAX)
 		range.end = Min(range.end, offset_at(resolver, part->partition,
 											 resolver->times[round_up(resolver, time->hi)]));
-
-	/* Kafka refuses to start where nothing is yet. A tail waits from the end on. */
-	if (range.start > part->high && range.start > part->start && range.end > part->high)
-		range.start = Max(part->start, part->high);
 	return range;
 }
 

@@ -3,7 +3,9 @@
  *		kafka_send() and kafka_produce(): one message, sent and acknowledged.
  *
  * The functions are not strict, since most of their arguments may be NULL. All that a call
- * allocates is in a context of its own, on which the message's batch hangs too.
+ * allocates is in a context of its own, on which the message's batch hangs too. Only the server
+ * that was used last is kept: finding it, with the check of rights, would be a fifth of what a send
+ * costs the backend.
  */
 #include "postgres.h"
 
@@ -13,8 +15,10 @@
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "header.h"
@@ -44,12 +48,88 @@ typedef enum SendType
 	SEND_JSONB					/* as jsonb prints it; the key is text */
 } SendType;
 
+/* The server used last, and what was asked for when it was found. */
+typedef struct LastServer
+{
+	KafkaServer *server;		/* NULL: none */
+	MemoryContext context;
+	Oid			userid;
+	bool		named;
+	NameData	name;			/* where named */
+	char	   *default_server; /* the setting, where not */
+} LastServer;
+
+static LastServer last_server;
+static uint32 nchanges = 0;		/* of what the choice of a server rests on */
+
 PG_FUNCTION_INFO_V1(kafka_send_text);
 PG_FUNCTION_INFO_V1(kafka_send_bytea);
 PG_FUNCTION_INFO_V1(kafka_send_jsonb);
 PG_FUNCTION_INFO_V1(kafka_produce_text);
 PG_FUNCTION_INFO_V1(kafka_produce_bytea);
 PG_FUNCTION_INFO_V1(kafka_produce_jsonb);
+
+/* Something changed that the choice of the server, or the right to use it, may have rested on. */
+static void
+forget_server(Datum arg, int cacheid, uint32 hashvalue)
+{
+	last_server.server = NULL;
+	nchanges++;
+}
+
+/* Watch all that KafkaOptionChooseServer and KafkaOptionGetServer look at. */
+static void
+watch_catalogs(void)
+{
+	static const int caches[] = {
+		FOREIGNSERVEROID, FOREIGNDATAWRAPPEROID, USERMAPPINGOID, AUTHOID, AUTHMEMROLEMEM, DATABASEOID
+	};
+
+	for (int i = 0; i < lengthof(caches); i++)
+		CacheRegisterSyscacheCallback(caches[i], forget_server, (Datum) 0);
+}
+
+/*
+ * The server named (NULL: the default one) for the current role, which has USAGE on it. Valid until
+ * the next call.
+ */
+static KafkaServer *
+get_server(Name name)
+{
+	Oid			userid = GetUserId();
+	const char *setting = kafka_default_server ? kafka_default_server : "";
+	MemoryContext oldcontext;
+	KafkaServer *server;
+	uint32		before;
+
+	if (last_server.server && last_server.userid == userid &&
+		last_server.named == (name != NULL) &&
+		(name ? strcmp(NameStr(last_server.name), NameStr(*name)) == 0
+		 : strcmp(last_server.default_server, setting) == 0))
+		return last_server.server;
+
+	if (last_server.context == NULL)
+	{
+		last_server.context = AllocSetContextCreate(TopMemoryContext, "kafka_send server",
+													ALLOCSET_SMALL_SIZES);
+		watch_catalogs();
+	}
+	before = nchanges;
+	last_server.server = NULL;
+	MemoryContextReset(last_server.context);
+	oldcontext = MemoryContextSwitchTo(last_server.context);
+	server = KafkaOptionGetServer(KafkaOptionChooseServer(name ? NameStr(*name) : NULL, userid),
+								  userid);
+	last_server.userid = userid;
+	last_server.named = name != NULL;
+	if (name)
+		namestrcpy(&last_server.name, NameStr(*name));
+	last_server.default_server = pstrdup(setting);
+	MemoryContextSwitchTo(oldcontext);
+	if (nchanges == before)
+		last_server.server = server;
+	return server;
+}
 
 /* The bytes of a value or key. What is empty is not NULL. */
 static void
@@ -131,7 +211,6 @@ send_message(FunctionCallInfo fcinfo, SendType type, const char *function)
 	KafkaBatch *batch;
 	KafkaOutgoing message;
 	KafkaDelivery delivery;
-	const char *name;
 	char	   *topic;
 
 	KafkaSettingCheckWrite(function);
@@ -142,8 +221,7 @@ send_message(FunctionCallInfo fcinfo, SendType type, const char *function)
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "kafka_send", ALLOCSET_SMALL_SIZES);
 	oldcontext = MemoryContextSwitchTo(context);
-	name = PG_ARGISNULL(ARG_SERVER) ? NULL : NameStr(*PG_GETARG_NAME(ARG_SERVER));
-	server = KafkaOptionGetServer(KafkaOptionChooseServer(name, GetUserId()), GetUserId());
+	server = get_server(PG_ARGISNULL(ARG_SERVER) ? NULL : PG_GETARG_NAME(ARG_SERVER));
 	topic = text_to_cstring(PG_GETARG_TEXT_PP(ARG_TOPIC));
 	KafkaOptionCheckTopic(server, topic);
 	get_message(fcinfo, type, &message);

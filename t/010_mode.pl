@@ -14,6 +14,7 @@ my $topic = sprintf 'mode.%d.%d', time, $$;
 
 my $node = PostgreSQL::Test::Cluster->new('mode');
 $node->init(allows_streaming => 1);
+$node->append_conf('postgresql.conf', 'kafka_fdw.mode = on');
 $node->start;
 $node->safe_psql('postgres', qq{
 	CREATE EXTENSION kafka_fdw;
@@ -52,8 +53,7 @@ sub set_mode
 
 	$node->adjust_conf('postgresql.conf', 'kafka_fdw.mode', $mode);
 	$node->reload;
-	$node->poll_query_until('postgres', "LOAD 'kafka_fdw'; SELECT current_setting('kafka_fdw.mode')",
-		$mode)
+	$node->poll_query_until('postgres', "SELECT current_setting('kafka_fdw.mode')", $mode)
 	  or die "the mode did not become $mode";
 }
 
@@ -124,7 +124,8 @@ $standby->start;
 reads_work($standby, 'on a standby');
 for my $write (@writes)
 {
-	is(failure($standby, $write->[1]), "25006 cannot execute $write->[0] during recovery",
+	# PostgreSQL itself has refused INSERT, in other words.
+	like(failure($standby, $write->[1]), qr/^25006 cannot execute \Q$write->[0]\E /,
 		"on a standby, $write->[0] is refused");
 }
 $standby->stop;

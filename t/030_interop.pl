@@ -68,8 +68,8 @@ sub interop_program
 
 	# Caches beside the program, for a user whose home cannot be written to.
 	my $program = "$PostgreSQL::Test::Utils::tmp_check/interop";
-	local $ENV{GOFLAGS} = '-buildvcs=false -modcacherw';
-	local $ENV{HOME} = $ENV{HOME};
+	local %ENV = %ENV;
+	$ENV{GOFLAGS} = join ' ', $ENV{GOFLAGS} // (), '-buildvcs=false', '-modcacherw';
 	if (!defined $ENV{HOME} || !-w $ENV{HOME})
 	{
 		$ENV{HOME} = "$PostgreSQL::Test::Utils::tmp_check/go";

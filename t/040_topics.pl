@@ -87,8 +87,8 @@ sub shows
 	push @sql, "ALTER FOREIGN TABLE shown OPTIONS (SET start_offset 'earliest')";
 
 	# Ranges that begin and end on messages, in gaps, and outside
-	my %bounds = map { $_ => 1, $_ + 1 => 1 } (0, map { $offsets[$_] } grep { $_ >= 0 }
-		(@offsets ? (0, int(@offsets / 2), $#offsets) : ()));
+	my @chosen = @offsets ? @offsets[ 0, @offsets / 2, -1 ] : ();
+	my %bounds = map { $_ => 1, $_ + 1 => 1 } (0, @chosen);
 	my @bounds = sort { $a <=> $b } keys %bounds;
 	foreach my $low (@bounds)
 	{
@@ -219,9 +219,9 @@ $txn->ok("send $topic 0 k never");
 $txn->ok('abort');
 $plain->ok("send $topic 0 k after");
 $tail->wait_for(qr/^after$/m);
-is($tail->stdout, "hidden\nafter\n", 'and never an aborted one');
+is($tail->stdout, "hidden\nafter", 'and never an aborted one');
 $tail->cancel;
-$tail->finish;
+$tail->wait_for_error(qr/canceling statement/);
 $tail->quit;
 
 # ---- Deleted records
@@ -249,37 +249,20 @@ transaction($topic, 'abort', 1 .. 5);
 $plain->ok("send $topic 0 gone \\N");
 
 # A segment is compacted when it is no longer the last one, which takes a message after its time. In
-# the end each of these keys has its last value alone.
+# the end each of these keys has its last value alone, and there is nothing more to compact.
 my $count = qq{SELECT count(*) FROM kafka_read('$topic', max_messages => NULL)
 	WHERE key LIKE 'key%'};
+my $rolls = 0;
 ok(KafkaFdw::Test->wait_until(sub {
-	$plain->ok("send $topic 0 roll x");
+	$plain->ok("send $topic 0 roll" . ++$rolls . ' x');
 	return $node->safe_psql('postgres', $count) == 5;
 }), 'compacted');
 is($node->safe_psql('postgres', qq{SELECT string_agg(key || '=' || value, ' ' ORDER BY "offset")
 	FROM kafka_read('$topic', max_messages => NULL) WHERE key LIKE 'key%'}),
 	'key1=20 key2=20 key3=20 key4=20 key5=20', 'the last values are left');
-is($node->safe_psql('postgres', qq{SELECT count(*) FROM kafka_read('$topic', max_messages => NULL)
-	WHERE key LIKE 'only%'}), '20', 'and so are keys that came once');
-
-# Compaction goes on by itself, so what is there is looked at once more after the comparison.
-my $left = qq{SELECT "offset" FROM kafka_read('$topic', max_messages => NULL) ORDER BY 1};
-my @left = lines($left);
-my @again;
-for my $try (1 .. 50)
-{
-	my @now = lines($left);
-
-	last if "@now" eq "@left" && (@again = @now);
-	@left = @now;
-}
-cmp_ok(scalar @left, '<', 60, 'there are gaps');
-ok(KafkaFdw::Test->wait_until(sub {
-	my @before = @left;
-
-	@left = lines($left);
-	return "@before" eq "@left";
-}), 'compaction has come to an end');
+my @left = lines(qq{SELECT "offset" FROM kafka_read('$topic', max_messages => NULL)});
+is(scalar @left, 5 + 20 + 1 + $rolls, 'and so are keys that came once');
+cmp_ok($left[-1] - $left[0] + 1, '>', scalar @left, 'between gaps');
 shows($topic, 'a compacted topic', 'kafka', @left);
 
 # ---- More than one partition, and more than the search for the last ones looks at at once
@@ -306,7 +289,7 @@ is($node->safe_psql('postgres', qq{SELECT count(*), min("offset"), max("offset")
 
 my $cursor = KafkaFdw::Test->session($node);
 $cursor->query('BEGIN; DECLARE c CURSOR FOR SELECT "offset" FROM long');
-is($cursor->query('FETCH 1 FROM c') =~ /^\d+$/ ? 1 : 0, 1, 'a scan has begun');
+like($cursor->query('FETCH 1 FROM c'), qr/^\d+$/, 'a scan has begun');
 $plain->ok("fill $topic 0 5000 later");
 $plain->ok("fill $topic 1 5000 later");
 is(scalar(split /\n/, $cursor->query('FETCH ALL FROM c')), 150009, 'and does not see what comes');
@@ -327,10 +310,8 @@ $node->safe_psql('postgres', "SELECT kafka_delete_records('$topic', 0, 140000)")
 my @rows = split /\n/, $cursor->query('FETCH ALL FROM c');
 like($cursor->stderr, qr/WARNING:  (\d+) offsets of topic "\Q$topic\E" were deleted/, 'a warning');
 my ($lost) = $cursor->stderr =~ /WARNING:  (\d+)/;
-# The offsets that no message had: the aborted transaction and its marker.
-my $visible = 150000 + 5000;
-is(10 + @rows + $lost, $visible, 'which counts what is missing');
-is($cursor->stderr =~ s/WARNING//gr =~ /WARNING/ ? 1 : 0, 0, 'once');
+is(10 + @rows + $lost, 150000 + 5000, 'which counts what is missing');
+is(scalar(() = $cursor->stderr =~ /WARNING/g), 1, 'once');
 is($rows[-1], 150000 + 20000 + 1 + 5000 - 1, 'and the scan goes on to its end');
 is(join(' ', map { $rows[$_] <= $rows[ $_ - 1 ] ? $rows[$_] : () } 1 .. $#rows), '', 'in order');
 $cursor->query('COMMIT');

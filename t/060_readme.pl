@@ -30,7 +30,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $root = abs_path(dirname(__FILE__) . '/..');
-my @files = ('README.md', 'docs/reading.md', 'docs/sending.md', 'docs/reference.md');
+my @files = @ARGV ? @ARGV : ('README.md', 'docs/reading.md', 'docs/sending.md', 'docs/reference.md');
 my $bootstrap = KafkaFdw::Test->bootstrap;
 my $suffix = sprintf '_%x_%d', $^T, $$;
 my $node = PostgreSQL::Test::Cluster->new('readme');
@@ -141,7 +141,7 @@ sub localise
 	my ($text, $topics) = @_;
 
 	$text =~ s/\blocalhost:9092\b/$bootstrap/g;
-	$text =~ s/(?<![\w.-])\Q$_\E(?![\w-])/$_$suffix/g foreach @$topics;
+	$text =~ s/(?<![\w-])\Q$_\E(?![\w-])/$_$suffix/g foreach @$topics;
 	return $text;
 }
 
