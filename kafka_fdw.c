@@ -56,6 +56,7 @@ kafka_fdw_handler(PG_FUNCTION_ARGS)
 	routine->EndForeignModify = kafkaEndForeignModify;
 	routine->BeginForeignInsert = kafkaBeginForeignInsert;
 	routine->EndForeignInsert = kafkaEndForeignInsert;
+	routine->ExecForeignTruncate = kafkaExecForeignTruncate;
 	routine->ExplainForeignModify = kafkaExplainForeignModify;
 
 	/* IMPORT FOREIGN SCHEMA */

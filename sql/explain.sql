@@ -97,7 +97,10 @@ SELECT ranges('partition IN (0, 1)');
 SELECT ranges('partition = 3 AND "offset" >= 7');
 SELECT ranges('partition < 3');
 SELECT ranges('"offset" < 90');
-SELECT ranges('partition = (SELECT 1)');
+SET plan_cache_mode = force_generic_plan;
+PREPARE eight(int) AS SELECT * FROM ex WHERE partition = $1;
+EXPLAIN (COSTS OFF) EXECUTE eight(1);
+RESET plan_cache_mode;
 -- A tail: no end but one that is given.
 ALTER FOREIGN TABLE ex OPTIONS (SET start_offset 'newest', DROP end_offset);
 SELECT ranges(), ranges('partition = 1 AND "offset" < 500');

@@ -118,12 +118,6 @@ extern const KafkaCounters *KafkaConsumerCounters(const KafkaConsumer *consumer)
 extern List *KafkaConsumerTopics(const KafkaServer *server, bool internal, List **npartitions);
 
 /*
- * The number of partitions of a topic, 0 where the cluster has no such topic. Creates no topic,
- * where a broker is set to do so on a producer's request either.
- */
-extern int	KafkaConsumerTopicPartitions(const KafkaServer *server, const char *topic);
-
-/*
  * ERROR 42P01 for a topic that does not exist, with a hint that names the nearest one and
  * kafka_create_topic.
  */

@@ -280,13 +280,6 @@ list_topics(rd_kafka_t *rk, void *arg)
 	} while (lookup->err && retry(lookup, lookup->err));
 }
 
-/* One topic's partitions, for their number. Runs in a thread. */
-static void
-count_partitions(rd_kafka_t *rk, void *arg)
-{
-	(void) find_partitions(rk, (Lookup *) arg);
-}
-
 static void
 lookup_error(KafkaHandle *handle, const char *topic, const Lookup *lookup)
 {
@@ -443,28 +436,6 @@ checkin_callback(void *arg)
 	KafkaConnectionCheckin((KafkaHandle *) arg);
 }
 
-/*
- * Run a lookup without a consumer. The context is the caller's to delete, which gives the handle
- * back; an error does so too, by way of its parent.
- */
-static Lookup *
-run_alone(const KafkaServer *server, KafkaCall fn, const char *topic, MemoryContext cxt,
-		  KafkaHandle **handle)
-{
-	MemoryContextCallback *callback = MemoryContextAllocZero(cxt, sizeof(MemoryContextCallback));
-	Lookup	   *lookup;
-
-	*handle = KafkaConnectionCheckout(server, KAFKA_HANDLE_SMALL);
-	callback->func = checkin_callback;
-	callback->arg = *handle;
-	MemoryContextRegisterResetCallback(cxt, callback);
-	lookup = make_lookup(server);
-	if (topic)
-		lookup->rkt = kafka_handle_topic(*handle, topic);
-	KafkaConnectionCall(*handle, fn, lookup, free_lookup);
-	return lookup;
-}
-
 /* A topic in a listing. */
 typedef struct ListedTopic
 {
@@ -483,12 +454,18 @@ KafkaConsumerTopics(const KafkaServer *server, bool internal, List **npartitions
 {
 	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "kafka_fdw topic list",
 											  ALLOCSET_SMALL_SIZES);
-	KafkaHandle *handle;
-	Lookup	   *lookup = run_alone(server, list_topics, NULL, cxt, &handle);
+	MemoryContextCallback *callback = MemoryContextAllocZero(cxt, sizeof(MemoryContextCallback));
+	KafkaHandle *handle = KafkaConnectionCheckout(server, KAFKA_HANDLE_SMALL);
+	Lookup	   *lookup;
 	ListedTopic *listed;
 	List	   *topics = NIL;
 	int			n = 0;
 
+	callback->func = checkin_callback;
+	callback->arg = handle;
+	MemoryContextRegisterResetCallback(cxt, callback);
+	lookup = make_lookup(server);
+	KafkaConnectionCall(handle, list_topics, lookup, free_lookup);
 	if (lookup->err)
 	{
 		Lookup		failed = *lookup;
@@ -531,25 +508,6 @@ KafkaConsumerTopics(const KafkaServer *server, bool internal, List **npartitions
 	}
 	pfree(listed);
 	return topics;
-}
-
-int
-KafkaConsumerTopicPartitions(const KafkaServer *server, const char *topic)
-{
-	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "kafka_fdw topic look-up",
-											  ALLOCSET_SMALL_SIZES);
-	KafkaHandle *handle;
-	Lookup	   *lookup = run_alone(server, count_partitions, topic, cxt, &handle);
-	Lookup		result = *lookup;
-
-	free_lookup(lookup);
-	if (result.err && !is_unknown_topic(&result))
-	{
-		KafkaConnectionServe(handle);
-		lookup_error(handle, topic, &result);
-	}
-	MemoryContextDelete(cxt);
-	return result.err ? 0 : result.npartitions;
 }
 
 void

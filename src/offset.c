@@ -299,7 +299,7 @@ KafkaOffsetSpec *
 KafkaOffsetParse(const char *text, KafkaOffsetUse use)
 {
 	KafkaOffsetSpec *spec = palloc0(sizeof(KafkaOffsetSpec));
-	OffsetParser parser = {.use = use, .rest = text};
+	OffsetParser parser = {use, text, NULL};
 	bool		ok;
 
 	skip_space(&parser);

@@ -132,11 +132,11 @@ report_name(const char *name, KafkaObject object)
 	const KafkaPropertyInfo *property;
 
 	(void) KafkaPropertyFind(name, &property);
-	if (property != NULL && property->fixed != NULL)
+	if (property != NULL && property->class == KAFKA_CLASS_D && property->values != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 				 errmsg("option \"%s\" is fixed by kafka_fdw", name),
-				 errdetail("Its value is \"%s\".", property->fixed)));
+				 errdetail("Its value is \"%s\".", property->values)));
 	if (property != NULL && property->class == KAFKA_CLASS_D)
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
@@ -216,7 +216,7 @@ check_by_librdkafka(const KafkaOption *option, const char *value)
 				 errmsg("this server's librdkafka does not support option \"%s\"", option->name),
 				 errdetail("%s.", problem)));
 	kafka_value_error(option, psprintf("%s.", problem),
-					  property->words ? psprintf("Valid values are %s.", property->words) : NULL);
+					  property->values ? psprintf("Valid values are %s.", property->values) : NULL);
 }
 
 /* What leaves a connection open to a man in the middle is allowed, but not in silence. */
@@ -407,9 +407,10 @@ Datum
 kafka_fdw_validator(PG_FUNCTION_ARGS)
 {
 	List	   *options = untransformRelOptions(PG_GETARG_DATUM(0));
-	Validation	v = {.object = object_of_catalog(PG_GETARG_OID(1))};
+	Validation	v = {0};
 	ListCell   *lc;
 
+	v.object = object_of_catalog(PG_GETARG_OID(1));
 	v.server = palloc0(sizeof(KafkaServer));
 	v.table = palloc0(sizeof(KafkaTable));
 	v.table->server = v.server;

@@ -33,6 +33,6 @@ extern ForeignScan *kafkaGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, 
 										Plan *outer_plan);
 
 /* EXPLAIN's "Kafka Topic" and "Kafka Ranges" as planned; scan.c adds what ran. */
-extern void KafkaPlanExplain(ForeignScanState *node, ExplainState *es);
+extern void KafkaPlanExplain(ForeignScanState *node, struct ExplainState *es);
 
 #endif							/* KAFKA_PLAN_H */

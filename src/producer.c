@@ -469,7 +469,7 @@ handle_refusal(KafkaBatch *batch, const KafkaOutgoing *message, rd_kafka_resp_er
 		cause = KafkaConnectionCause(sender->handle, err, NULL);
 	if (err == RD_KAFKA_RESP_ERR__FATAL)
 		sender->handle->stale = true;
-	kafka_sender_raise(sender, kafka_sender_sqlstate(err), false, sender->nadded, batch->topic,
+	kafka_sender_raise(sender, KafkaConnectionSqlState(err), false, sender->nadded, batch->topic,
 					   -1, cause, kafka_sender_hint(err));
 }
 

@@ -124,14 +124,6 @@ kafka_batch_lookup(KafkaBatch *batch, int32 partition, int timeout)
 	return found;
 }
 
-int
-kafka_sender_sqlstate(rd_kafka_resp_err_t err)
-{
-	if (err == RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP)
-		return ERRCODE_DATETIME_VALUE_OUT_OF_RANGE;
-	return KafkaConnectionSqlState(err);
-}
-
 const char *
 kafka_sender_hint(rd_kafka_resp_err_t err)
 {
@@ -172,7 +164,7 @@ kafka_sender_raise_report(Sender *sender)
 		failure->err = rd_kafka_fatal_error(handle->rk, fatal, sizeof(fatal));
 		strlcpy(failure->errstr, fatal, sizeof(failure->errstr));
 	}
-	code = kafka_sender_sqlstate(failure->err);
+	code = KafkaConnectionSqlState(failure->err);
 	hint = kafka_sender_hint(failure->err);
 	cause = KafkaConnectionCause(handle, failure->err, failure->errstr);
 

@@ -90,8 +90,7 @@ extern void kafka_batch_wait_context(void *arg);
  */
 extern ProducerTopic kafka_batch_lookup(KafkaBatch *batch, int32 partition, int timeout);
 
-/* The SQLSTATE and hint of what stops a message, where a sender can say more than others. */
-extern int	kafka_sender_sqlstate(rd_kafka_resp_err_t err);
+/* The hint for what stops a message, where a sender can say more than others. */
 extern const char *kafka_sender_hint(rd_kafka_resp_err_t err);
 
 /*

@@ -35,10 +35,10 @@ typedef struct KafkaPropertyInfo
 	const char *alias_of;		/* the property this is another name of, or NULL */
 	KafkaPropertyClass class;
 	KafkaPropertyKind kind;		/* class D: of no meaning */
+	const char *values;			/* class D: the value that kafka_fdw itself gives it; otherwise
+								 * the words of librdkafka 2.0.2, for a hint; or NULL */
 	bool		topic;			/* concerns one topic: a table option too */
 	bool		dotted_only;	/* the spelling with underscores means something else */
-	const char *fixed;			/* class D: the value that kafka_fdw itself gives it, or NULL */
-	const char *words;			/* for a hint: the values of librdkafka 2.0.2, or NULL */
 } KafkaPropertyInfo;
 
 /*

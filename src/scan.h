@@ -12,6 +12,6 @@ extern void kafkaBeginForeignScan(ForeignScanState *node, int eflags);
 extern TupleTableSlot *kafkaIterateForeignScan(ForeignScanState *node);
 extern void kafkaReScanForeignScan(ForeignScanState *node);
 extern void kafkaEndForeignScan(ForeignScanState *node);
-extern void kafkaExplainForeignScan(ForeignScanState *node, ExplainState *es);
+extern void kafkaExplainForeignScan(ForeignScanState *node, struct ExplainState *es);
 
 #endif							/* KAFKA_SCAN_H */

@@ -493,7 +493,8 @@ foreach my $client (@clients)
 		my $table = new_table($topic, 'none');
 
 		stored_with($topic, 3, $codec, "$client stores with $codec");
-		same_messages([ sql_read($table) ], \@written, $since, "SQL reads what $client writes, $codec");
+		same_messages([ sql_read($table) ],
+			\@written, $since, "SQL reads what $client writes, $codec");
 	}
 }
 
@@ -579,7 +580,8 @@ foreach my $codec (@codecs)
 
 	is_deeply(times_not_returned(\@kinds, \@places), [], "kafka_produce returns the times, $codec");
 	stored_with($topic, 3, $codec, "kafka_produce stores with $codec");
-	same_messages([ sql_read($table) ], \@written, $since, "SQL reads what kafka_produce wrote, $codec");
+	same_messages([ sql_read($table) ],
+		\@written, $since, "SQL reads what kafka_produce wrote, $codec");
 	all_read($topic, \@written, $since, "reads what kafka_produce writes, $codec");
 
 	# INSERT gives the headers in their own order.
@@ -685,8 +687,9 @@ foreach my $client (@clients)
 	my $table = new_table($topic, 'none');
 
 	client_produce($client, $topic, [ '-codec', 'lz4' ],
-		map { { key => 'key ' . $_ % 100, value => "number $_ " . 'x' x ($_ % 500), headers => [] } }
-		  1 .. $n);
+		map {
+			{ key => 'key ' . $_ % 100, value => "number $_ " . 'x' x ($_ % 500), headers => [] }
+		} 1 .. $n);
 	is_deeply([ bulk_faults($n, sql_read($table)) ], [], "SQL reads $n messages of $client");
 	is(sql("SELECT count(*), count(DISTINCT value) FROM $table"),
 		"$n|$n", "SQL counts $n messages of $client");
@@ -697,8 +700,8 @@ foreach my $client (@clients)
 #----------------------------------------------------------------------
 
 {
-	# What org.apache.kafka.clients.producer.internals.BuiltInPartitioner.partitionForKey answers for
-	# seven partitions.
+	# What BuiltInPartitioner.partitionForKey of Kafka's Java client (4.3.0) answers for seven
+	# partitions.
 	my $all_bytes = join '', map { chr } 0 .. 255;
 	my %java = (
 		'' => 2,
@@ -762,7 +765,8 @@ foreach my $client (@clients)
 	is_deeply($seen->(sql_json("SELECT $row FROM $table WHERE value = 'batched'")),
 		\%expected, 'INSERT in batches partitions as Java does');
 
-	is(sql(qq{SELECT (kafka_produce('$topic', 'v'::text, 'ключ'::text, server => 'kafka_none')).partition}),
+	is( sql(qq{SELECT partition
+			FROM kafka_produce('$topic', 'v'::text, 'ключ'::text, server => 'kafka_none')}),
 		4, 'a key of text is hashed in UTF-8');
 }
 
@@ -824,7 +828,8 @@ foreach my $client (@clients)
 	}
 	sql(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'tail'});
 	$tail->finish;
-	like($error, qr/canceling statement due to user request/, 'the tail goes on until it is cancelled');
+	like($error, qr/canceling statement due to user request/,
+		'the tail goes on until it is cancelled');
 
 	my @rows = split /\n/, $output;
 	is_deeply([ grep { !/marker/ } @rows ], \@sent, 'SQL tails what the clients write');
@@ -882,7 +887,8 @@ foreach my $client (@clients)
 
 		is($message->{timestamp}, $place->{timestamp}, "$client reads the time of the broker");
 	}
-	is( sql(qq{SELECT timestamp_type, (extract(epoch FROM "timestamp") * 1000)::bigint FROM $table}),
+	is( sql(qq{SELECT timestamp_type, (extract(epoch FROM "timestamp") * 1000)::bigint
+			FROM $table}),
 		"append|$place->{timestamp}",
 		'SQL reads the time of the broker');
 }

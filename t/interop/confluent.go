@@ -10,7 +10,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/confluentinc/confluent-kafka-go/v2/kafka"
 )
@@ -19,7 +18,9 @@ type confluentClient struct {
 	bootstrap string
 }
 
-func (c confluentClient) produce(ctx context.Context, o produceOptions, messages []message) ([]placement, error) {
+func (c confluentClient) produce(
+	ctx context.Context, o produceOptions, messages []message,
+) ([]placement, error) {
 	config := kafka.ConfigMap{
 		"bootstrap.servers": c.bootstrap,
 		"acks":              "all",
@@ -101,8 +102,10 @@ func (c confluentClient) produce(ctx context.Context, o produceOptions, messages
 	return placements, err
 }
 
-func (c confluentClient) consume(ctx context.Context, o consumeOptions, ready func(), emit func(message)) error {
-	const requestTimeout = 10 * time.Second
+func (c confluentClient) consume(
+	ctx context.Context, o consumeOptions, ready func(), emit func(message),
+) error {
+	const requestTimeout = 10_000 /* ms */
 
 	/* A group must be named, but partitions are assigned by hand and nothing is committed. */
 	consumer, err := kafka.NewConsumer(&kafka.ConfigMap{
@@ -120,7 +123,7 @@ func (c confluentClient) consume(ctx context.Context, o consumeOptions, ready fu
 
 	partitions := []int32{o.partition}
 	if o.partition == allPartitions {
-		metadata, err := consumer.GetMetadata(&o.topic, false, int(requestTimeout.Milliseconds()))
+		metadata, err := consumer.GetMetadata(&o.topic, false, requestTimeout)
 		if err != nil {
 			return err
 		}
@@ -138,7 +141,7 @@ func (c confluentClient) consume(ctx context.Context, o consumeOptions, ready fu
 	var assignment []kafka.TopicPartition
 	ends := map[int32]kafka.Offset{} /* of the partitions not yet read to their end */
 	for _, partition := range partitions {
-		low, high, err := consumer.QueryWatermarkOffsets(o.topic, partition, int(requestTimeout.Milliseconds()))
+		low, high, err := consumer.QueryWatermarkOffsets(o.topic, partition, requestTimeout)
 		if err != nil {
 			return err
 		}

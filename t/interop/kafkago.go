@@ -48,7 +48,9 @@ func (b kafkaGoBalancer) Balance(m kafka.Message, partitions ...int) int {
 	return b.byKey.Balance(m, partitions...)
 }
 
-func (c kafkaGoClient) produce(ctx context.Context, o produceOptions, messages []message) ([]placement, error) {
+func (c kafkaGoClient) produce(
+	ctx context.Context, o produceOptions, messages []message,
+) ([]placement, error) {
 	codec, ok := kafkaGoCodecs[o.codec]
 	if !ok {
 		return nil, fmt.Errorf("no codec %q", o.codec)
@@ -57,7 +59,7 @@ func (c kafkaGoClient) produce(ctx context.Context, o produceOptions, messages [
 		return nil, errors.New("kafka-go has no transactional producer")
 	}
 
-	/* The Writer tells places only here, in its own goroutines but before WriteMessages returns. */
+	/* The Writer tells places only in Completion, called before WriteMessages returns. */
 	placements := make([]placement, len(messages))
 	writer := &kafka.Writer{
 		Addr:         kafka.TCP(c.bootstrap),
@@ -91,7 +93,9 @@ func (c kafkaGoClient) produce(ctx context.Context, o produceOptions, messages [
 	return placements, writer.WriteMessages(ctx, out...)
 }
 
-func (c kafkaGoClient) consume(ctx context.Context, o consumeOptions, ready func(), emit func(message)) error {
+func (c kafkaGoClient) consume(
+	ctx context.Context, o consumeOptions, ready func(), emit func(message),
+) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 
@@ -189,7 +193,9 @@ func (c kafkaGoClient) offsets(ctx context.Context, topic string, partition int)
 }
 
 /* Read a partition from start up to end, or for ever with an end of -1, with a Reader. */
-func (c kafkaGoClient) read(ctx context.Context, topic string, partition int, start, end int64, emit func(message)) error {
+func (c kafkaGoClient) read(
+	ctx context.Context, topic string, partition int, start, end int64, emit func(message),
+) error {
 	reader := kafka.NewReader(kafka.ReaderConfig{
 		Brokers:   []string{c.bootstrap},
 		Topic:     topic,
@@ -222,7 +228,9 @@ func (c kafkaGoClient) read(ctx context.Context, topic string, partition int, st
 }
 
 /* As read, with bare Fetch requests. */
-func (c kafkaGoClient) fetch(ctx context.Context, topic string, partition int, start, end int64, emit func(message)) error {
+func (c kafkaGoClient) fetch(
+	ctx context.Context, topic string, partition int, start, end int64, emit func(message),
+) error {
 	client := &kafka.Client{Addr: kafka.TCP(c.bootstrap)}
 
 	for offset := start; end < 0 || offset < end; {

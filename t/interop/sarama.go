@@ -66,7 +66,9 @@ func saramaEncoder(b []byte) sarama.Encoder {
 	return sarama.ByteEncoder(b)
 }
 
-func (c saramaClient) produce(ctx context.Context, o produceOptions, messages []message) ([]placement, error) {
+func (c saramaClient) produce(
+	ctx context.Context, o produceOptions, messages []message,
+) ([]placement, error) {
 	codec, ok := saramaCodecs[o.codec]
 	if !ok {
 		return nil, fmt.Errorf("no codec %q", o.codec)
@@ -104,7 +106,8 @@ func (c saramaClient) produce(ctx context.Context, o produceOptions, messages []
 			Metadata:  m.Partition,
 		}
 		for _, h := range m.Headers {
-			out[i].Headers = append(out[i].Headers, sarama.RecordHeader{Key: []byte(h.Name), Value: h.Value})
+			out[i].Headers = append(out[i].Headers,
+				sarama.RecordHeader{Key: []byte(h.Name), Value: h.Value})
 		}
 	}
 
@@ -139,10 +142,13 @@ func (c saramaClient) produce(ctx context.Context, o produceOptions, messages []
 	return placements, nil
 }
 
-func (c saramaClient) consume(ctx context.Context, o consumeOptions, ready func(), emit func(message)) error {
+func (c saramaClient) consume(
+	ctx context.Context, o consumeOptions, ready func(), emit func(message),
+) error {
 	config := c.config()
 	config.Consumer.Return.Errors = true
-	config.Consumer.MaxWaitTime = 100 * time.Millisecond /* what closing waits for, partition by partition */
+	/* closing waits for that long, one partition after another */
+	config.Consumer.MaxWaitTime = 100 * time.Millisecond
 	kafka, err := sarama.NewClient([]string{c.bootstrap}, config)
 	if err != nil {
 		return err
