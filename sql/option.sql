@@ -328,6 +328,11 @@ SELECT sqlstate, message, hint FROM try($$SELECT kafka_read('x', server => 'lax_
 ALTER SERVER lax_server OPTIONS (DROP sasl_password);
 CREATE USER MAPPING FOR PUBLIC SERVER lax_server OPTIONS (brokers 'elsewhere');
 SELECT sqlstate, message, hint FROM try($$SELECT kafka_read('x', server => 'lax_server')$$);
+-- (a mapping of one's own is taken in place of the public one)
+ALTER SERVER lax_server OPTIONS (SET brokers '127.0.0.1:1', ADD metadata_timeout '1ms');
+CREATE USER MAPPING FOR CURRENT_USER SERVER lax_server OPTIONS (sasl_username 'me');
+SELECT sqlstate FROM try($$SELECT kafka_read('x', server => 'lax_server')$$);
+DROP USER MAPPING FOR CURRENT_USER SERVER lax_server;
 CREATE FOREIGN TABLE lax_table (value text) SERVER lax_server OPTIONS (client_id 'x');
 DROP USER MAPPING FOR PUBLIC SERVER lax_server;
 SELECT sqlstate, message, hint FROM try('SELECT * FROM lax_table');

@@ -239,25 +239,34 @@ kafka_value_timeout(const KafkaOption *option, int min)
 	return (int) cap(option, ms, kafka_max_timeout, "kafka_fdw.max_timeout");
 }
 
-/* The same for a time with a fraction. */
+/*
+ * How long messages are gathered. librdkafka wants it to be less than the time that a message has in
+ * all, which may have been cut to the limit.
+ */
 static char *
-real_timeout(const KafkaOption *option)
+linger(const KafkaOption *option)
 {
+	double		limit = option->creating ? kafka_max_timeout : kafka_max_timeout - 1;
 	double		value;
 	const char *hint = NULL;
 
 	if (!parse_real(option->value, &value, GUC_UNIT_MS, &hint) || isinf(value))
 		kafka_value_error(option, NULL, hint ? hint : "A number is expected.");
-	return psprintf("%.15g", cap(option, value, kafka_max_timeout, "kafka_fdw.max_timeout"));
+	return psprintf("%.15g", cap(option, value, limit, "kafka_fdw.max_timeout"));
 }
 
-/* A size in bytes, or with unit 1024 in kilobytes. */
+/*
+ * A size in bytes, or with unit 1024 in kilobytes. A response is 512 bytes larger than the messages
+ * that were fetched with it, which may have been cut to the limit.
+ */
 static char *
 buffer_size(const KafkaOption *option, int flags, int unit)
 {
 	int			size = parse_integer(option, flags, INT_MIN, INT_MAX);
 	double		limit = floor(kafka_max_buffer_size * 1024.0 / unit);
 
+	if (strcmp(option->property->name, "receive.message.max.bytes") == 0)
+		limit += 512;
 	return psprintf("%d", (int) cap(option, size, limit, "kafka_fdw.max_buffer_size"));
 }
 
@@ -333,8 +342,8 @@ kafka_value_property(const KafkaOption *option)
 			return psprintf("%d", kafka_value_time(option, INT_MIN, INT_MAX));
 		case KAFKA_KIND_TIMEOUT:
 			return psprintf("%d", kafka_value_timeout(option, INT_MIN));
-		case KAFKA_KIND_REAL_TIMEOUT:
-			return real_timeout(option);
+		case KAFKA_KIND_LINGER:
+			return linger(option);
 		case KAFKA_KIND_BYTES:
 			return buffer_size(option, GUC_UNIT_BYTE, 1);
 		case KAFKA_KIND_KBYTES:

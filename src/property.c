@@ -25,7 +25,7 @@
 #define INT KAFKA_KIND_INT
 #define TIME KAFKA_KIND_TIME
 #define TIMEOUT KAFKA_KIND_TIMEOUT
-#define REAL_TIMEOUT KAFKA_KIND_REAL_TIMEOUT
+#define LINGER KAFKA_KIND_LINGER
 #define BYTES KAFKA_KIND_BYTES
 #define KBYTES KAFKA_KIND_KBYTES
 
@@ -91,7 +91,7 @@ static const KafkaPropertyInfo properties[] = {
 	{"interceptors", NULL, D, NONE},
 	{"internal.termination.signal", NULL, D, NONE},
 	{"isolation.level", NULL, A, WORD, NULL, true},
-	{"linger.ms", "queue.buffering.max.ms", A, REAL_TIMEOUT},
+	{"linger.ms", "queue.buffering.max.ms", A, LINGER},
 	{"log.connection.close", NULL, D, NONE},
 	{"log.queue", NULL, D, NONE, "true"},
 	{"log.thread.name", NULL, D, NONE},
@@ -125,7 +125,7 @@ static const KafkaPropertyInfo properties[] = {
 	{"queue.buffering.backpressure.threshold", NULL, D, NONE},
 	{"queue.buffering.max.kbytes", NULL, A, KBYTES},
 	{"queue.buffering.max.messages", NULL, A, INT},
-	{"queue.buffering.max.ms", NULL, A, REAL_TIMEOUT},
+	{"queue.buffering.max.ms", NULL, A, LINGER},
 	{"queued.max.messages.kbytes", NULL, A, KBYTES},
 	{"queued.min.messages", NULL, A, INT},
 	{"queuing.strategy", NULL, D, NONE},
@@ -220,7 +220,7 @@ static const KafkaPropertyInfo properties[] = {
 #undef INT
 #undef TIME
 #undef TIMEOUT
-#undef REAL_TIMEOUT
+#undef LINGER
 #undef BYTES
 #undef KBYTES
 

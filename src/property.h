@@ -24,7 +24,7 @@ typedef enum KafkaPropertyKind
 	KAFKA_KIND_INT,
 	KAFKA_KIND_TIME,			/* milliseconds, or with a unit of PostgreSQL's */
 	KAFKA_KIND_TIMEOUT,			/* the same; not longer than kafka_fdw.max_timeout */
-	KAFKA_KIND_REAL_TIMEOUT,	/* the same with a fraction */
+	KAFKA_KIND_LINGER,			/* the same with a fraction */
 	KAFKA_KIND_BYTES,			/* bytes, or with a unit; not above kafka_fdw.max_buffer_size */
 	KAFKA_KIND_KBYTES			/* the same counted in kilobytes */
 } KafkaPropertyKind;

@@ -75,7 +75,7 @@ KafkaSettingInit(void)
 							"may set.",
 							"Options that ask for more are refused; where they are set already, "
 							"this holds.",
-							&kafka_max_buffer_size, 1024 * 1024, 1024, INT_MAX,
+							&kafka_max_buffer_size, 1024 * 1024, 16 * 1024, INT_MAX,
 							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("kafka_fdw");

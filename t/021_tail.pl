@@ -78,7 +78,8 @@ my $default_topic = new_topic('default');
 my $default_tail = tail_of($default_topic, "start_offset 'newest'");
 my $default_session = KafkaFdw::Test->session($node);
 
-$default_session->send("\\timing on\nSELECT 'rows: ' || count(*) FROM $default_tail");
+$default_session->send("\\timing on");
+$default_session->send("SELECT 'rows: ' || count(*) FROM $default_tail");
 
 #----------------------------------------------------------------------
 # Each row shows at once, whichever way psql reads

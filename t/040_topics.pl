@@ -24,7 +24,8 @@ sub make_topic
 	my $topic = KafkaFdw::Test->topic($name);
 
 	$config //= '{}';
-	$node->safe_psql('postgres', "SELECT kafka_create_topic('$topic', $partitions, config => '$config')");
+	$node->safe_psql('postgres',
+		"SELECT kafka_create_topic('$topic', $partitions, config => '$config')");
 	return $topic;
 }
 

@@ -21,7 +21,7 @@ use Test::More;
 
 my $bootstrap = $ENV{KAFKA_BOOTSTRAP} // 'localhost:9092';
 my $seed = $ENV{KAFKA_FDW_SEED} // (time ^ ($$ << 8)) % 1_000_000_000;
-my $nqueries = $ENV{KAFKA_FDW_QUERIES} // 200;
+my $nqueries = $ENV{KAFKA_FDW_QUERIES} // 400;
 my $run = sprintf 'differential.%d.%d', time, $$;
 
 note "KAFKA_FDW_SEED=$seed";
@@ -366,7 +366,7 @@ sub build_ktxn
 
 my $node = PostgreSQL::Test::Cluster->new('differential');
 $node->init;
-$node->append_conf('postgresql.conf', "timezone = 'Europe/Berlin'\n");
+$node->append_conf('postgresql.conf', "timezone = 'Europe/Berlin'\njit = off\n");
 $node->start;
 # The messages' timestamps lie in the past: retention would take them away.
 my $for_ever = '{"retention.ms": "-1"}';

@@ -200,12 +200,16 @@ sub run_block
 	return $psql->{out};
 }
 
-# Run what feeds a tail until the tail has shown something, since nobody can tell from outside when a
-# tail has taken the ends of its topic. Returns what the first run prints.
+# Run what feeds a tail until the tail has shown something: that it waits for Kafka can be seen from
+# outside, but not whether it has taken the ends of its topic. Returns what the first run prints.
 sub feed
 {
 	my ($psql, $tail, $text) = @_;
 	my $output;
+
+	$node->poll_query_until('postgres',
+		"SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Extension'")
+	  or die 'the tail does not wait';
 
 	while (1)
 	{

@@ -183,7 +183,9 @@ func (c kafkaGoClient) consume(
 }
 
 /* The first offset of a partition and the one after its last. */
-func (c kafkaGoClient) offsets(ctx context.Context, topic string, partition int) (int64, int64, error) {
+func (c kafkaGoClient) offsets(
+	ctx context.Context, topic string, partition int,
+) (int64, int64, error) {
 	conn, err := kafka.DialLeader(ctx, "tcp", c.bootstrap, topic, partition)
 	if err != nil {
 		return 0, 0, err
