@@ -59,7 +59,7 @@ static const HandleProperty default_properties[] = {
 	{NULL, NULL}
 };
 
-/* What a scan relies on (DESIGN in docs/internals.md, "The end of a scan"). */
+/* The same for every handle, whatever its server says. */
 static const HandleProperty fixed_properties[] = {
 	{"client.software.name", "kafka_fdw"},
 	{"client.software.version", "1.0"},
@@ -369,6 +369,8 @@ fill_conf(rd_kafka_conf_t *conf, const KafkaServer *server, KafkaHandleKind kind
 	}
 
 	set_properties(conf, server, fixed_properties);
+	/* Or kinit would be run, by way of the shell. A library without Kerberos has no such thing. */
+	(void) rd_kafka_conf_set(conf, "sasl.kerberos.min.time.before.relogin", "0", NULL, 0);
 	set_properties(conf, server, producer ? producer_fixed : consumer_fixed);
 	if (!producer)
 		set_property(conf, server, "isolation.level",
