@@ -92,7 +92,7 @@ while ($table =~ /\{"([^"]+)",\s*(?:NULL|"[^"]+"),\s*(\w+),/g)
 foreach my $class (sort keys %title)
 {
 	my $text = $section{ $title{$class} } // '';
-	my @shown = $class eq 'D' ? $text =~ /(?<!= )`([\w.]+)`/g : $text =~ /^\| `"?([\w.]+)"?`/mg;
+	my @shown = $class eq 'D' ? $text =~ /(?<!=\s)`([\w.]+)`/g : $text =~ /^\| `"?([\w.]+)"?`/mg;
 
 	is_deeply(\@shown, $wanted{$class}, "properties of class $class are on their page, in order");
 }
