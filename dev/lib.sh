@@ -201,6 +201,7 @@ work_sweep()
 	local pids
 	local file
 	local pid
+	local i
 
 	[ -d "$folder" ] || return 0
 	# Or the search would find itself.
@@ -219,7 +220,11 @@ work_sweep()
 		kill -QUIT "$pid" 2>/dev/null && kill -CONT "$pid" 2>/dev/null
 		gone "$pid" 100 || kill -9 "$pid" 2>/dev/null || true
 	done
-	rm -rf "$folder"
+	# Its last processes may still be writing to it.
+	for ((i = 0; i < 50; i++)); do
+		rm -rf "$folder" 2>/dev/null && break
+		sleep 0.1
+	done
 }
 
 # ---- PostgreSQL

@@ -470,20 +470,6 @@ used_attributes(RelOptInfo *rel, List *scan_clauses)
 }
 
 /*
- * How many rows will be asked for, where a LIMIT reaches down to this scan: nothing joins, groups
- * or sorts in between. -1 where that is not known. Only a hint: nothing depends on it but the size
- * of the first fetches.
- */
-static double
-fetch_hint(PlannerInfo *root, Path *path)
-{
-	if (root->limit_tuples <= 0 || bms_membership(root->all_baserels) != BMS_SINGLETON ||
-		!pathkeys_contained_in(root->query_pathkeys, path->pathkeys))
-		return -1;
-	return root->limit_tuples;
-}
-
-/*
  * All clauses stay in the node, to be checked on each row: those that were pushed down are copied
  * to fdw_exprs, where the executor finds them with their parameters in place.
  */
@@ -496,9 +482,7 @@ kafkaGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 	List	   *private;
 
 	scan_clauses = extract_actual_clauses(scan_clauses, false);
-	private = list_make3(linitial(best_path->fdw_private),
-						 used_attributes(baserel, scan_clauses),
-						 makeFloat(psprintf("%.0f", fetch_hint(root, &best_path->path))));
+	private = list_make2(linitial(best_path->fdw_private), used_attributes(baserel, scan_clauses));
 	return make_foreignscan(tlist, scan_clauses, baserel->relid,
 							pushable_clauses(info, scan_clauses, outer), private, NIL, NIL,
 							outer_plan);

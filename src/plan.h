@@ -22,8 +22,7 @@ typedef enum KafkaOrder
 enum KafkaScanPrivate
 {
 	KAFKA_SCAN_ORDER,			/* Integer: a KafkaOrder */
-	KAFKA_SCAN_ATTRS,			/* List of int: attributes for KafkaRowOpenRead */
-	KAFKA_SCAN_FETCH_HINT		/* Float: rows that a LIMIT asks for; -1 where there is none */
+	KAFKA_SCAN_ATTRS			/* List of int: attributes for KafkaRowOpenRead */
 };
 
 extern void kafkaGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid);

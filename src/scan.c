@@ -271,6 +271,8 @@ kafkaReScanForeignScan(ForeignScanState *node)
 		return;
 	if (node->ss.ps.chgParam != NULL)
 		scan->resolved = false;
+	if (scan->reverse)
+		KafkaReverseClose(scan->reverse);
 	scan->reverse = NULL;
 	scan->running = false;
 }

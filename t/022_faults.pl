@@ -121,17 +121,18 @@ cmp_ok($took, '>=', 1, 'killed during a scan: metadata_timeout is waited for');
 cmp_ok($took, '<', $slack, 'killed during a scan: and no longer');
 
 # While it is away: in a session that used it, and in one that did not.
-fails('SELECT count(*) FROM big_impatient', '08001', qr/could not connect to Kafka server "impatient"/,
-	'away, a session that knew it');
+fails('SELECT count(*) FROM big_impatient', '08001',
+	qr/could not connect to Kafka server "impatient"/, 'away, a session that knew it');
 $session->quit;
 $session = KafkaFdw::Test->session($node, set => { VERBOSITY => 'verbose' });
 $start = time;
-fails('SELECT count(*) FROM big_impatient', '08001', qr/could not connect to Kafka server "impatient"/,
-	'away at first use');
+fails('SELECT count(*) FROM big_impatient', '08001',
+	qr/could not connect to Kafka server "impatient"/, 'away at first use');
 like($session->stderr, qr/Connection refused|Connect to/i, 'away at first use: the cause');
 like($session->stderr, qr/HINT:  .*bootstrap_servers/, 'away at first use: a hint');
 cmp_ok(time - $start, '<', $slack, 'away at first use: metadata_timeout');
-like((failure("SELECT kafka_create_topic('x', server => 'impatient')"))[0], qr/^08/, 'away, another call');
+like((failure("SELECT kafka_create_topic('x', server => 'impatient')"))[0],
+	qr/^08/, 'away, another call');
 
 $broker->start;
 is($session->query('SELECT count(*) FROM big_impatient'), $rows,
@@ -190,7 +191,10 @@ my $cut = filled_topic('cut', 1, $rows);
 my $before = $rows - 1000;
 
 ($got, $error) = interrupted_scan('cut',
-	sub { $node->safe_psql('postgres', "SELECT kafka_delete_records('$cut', 0, $before, 'kafka')") });
+	sub {
+		$node->safe_psql('postgres',
+			"SELECT kafka_delete_records('$cut', 0, $before, 'kafka')");
+	});
 is(scalar(() = $error =~ /WARNING/g), 1, 'records deleted during a scan: one warning');
 unlike($error, qr/ERROR/, 'records deleted during a scan: no error');
 my ($lost) = $error =~ /(\d+) offsets of topic "\Q$cut\E" were deleted while it was being read/;
@@ -207,7 +211,10 @@ is($session->stderr, '', 'and has nothing to warn of');
 my $emptied = filled_topic('emptied', 2, $rows / 2);
 
 ($got, $error) = interrupted_scan('emptied',
-	sub { $node->safe_psql('postgres', "SELECT kafka_delete_records('$emptied', 1, $rows / 2, 'kafka')") });
+	sub {
+		$node->safe_psql('postgres',
+			"SELECT kafka_delete_records('$emptied', 1, $rows / 2, 'kafka')");
+	});
 ($lost) = $error =~ /WARNING:  \w+: (\d+) offsets/;
 is(@$got + ($lost // 0), $rows, 'a partition emptied during a scan: rows and lost offsets add up');
 is(scalar(grep { /^0:/ } @$got), $rows / 2, 'a partition emptied during a scan: the other one is whole');
@@ -374,9 +381,12 @@ foreach my $case (
 }
 
 foreach my $case (
-	[ 2, 29, '42501', qr/could not look up offsets of topic "m" partition \d/, 'ListOffsets: TOPIC_AUTHORIZATION_FAILED' ],
-	[ 2, 6, '08006', qr/could not look up offsets of topic "m" partition \d/, 'ListOffsets: no leader for long' ],
-	[ 1, 29, '42501', qr/could not read topic "m" partition \d from offset \d+/, 'Fetch: TOPIC_AUTHORIZATION_FAILED' ])
+	[ 2, 29, '42501', qr/could not look up offsets of topic "m" partition \d/,
+		'ListOffsets: TOPIC_AUTHORIZATION_FAILED' ],
+	[ 2, 6, '08006', qr/could not look up offsets of topic "m" partition \d/,
+		'ListOffsets: no leader for long' ],
+	[ 1, 29, '42501', qr/could not read topic "m" partition \d from offset \d+/,
+		'Fetch: TOPIC_AUTHORIZATION_FAILED' ])
 {
 	my ($api, $code, $sqlstate, $text, $name) = @$case;
 
@@ -415,7 +425,8 @@ KafkaFdw::Test->create_server($node, 'patient', "127.0.0.1:$port", "metadata_tim
 $node->safe_psql('postgres', q{
 	CREATE FOREIGN TABLE silent_t (value text) SERVER silent;
 	CREATE FOREIGN TABLE patient_t (value text) SERVER patient});
-foreach my $statement ('SELECT * FROM silent_t', "SELECT kafka_send('silent_t', 'x', server => 'silent')",
+foreach my $statement ('SELECT * FROM silent_t',
+	"SELECT kafka_send('silent_t', 'x', server => 'silent')",
 	"SELECT * FROM kafka_read('silent_t', server => 'silent')",
 	"SELECT kafka_create_topic('silent_t', server => 'silent')",
 	"INSERT INTO silent_t VALUES ('x')",

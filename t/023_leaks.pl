@@ -6,6 +6,7 @@
 use strict;
 use warnings;
 
+use IO::Socket::INET;
 use KafkaFdw::Test;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -141,7 +142,8 @@ my $warm = bare();
 is($warm->{threads}, 1, 'kafka_disconnect ends all threads');
 
 run_statements($statements);
-like($session->query('SELECT count(*) FROM kafka_connections WHERE NOT in_use AND kind <> \'producer\''),
+like($session->query(
+		q{SELECT count(*) FROM kafka_connections WHERE NOT in_use AND kind <> 'producer'}),
 	qr/^[012]$/, 'at most two consumers are kept');
 is($session->query('SELECT count(*) FROM kafka_connections WHERE in_use'), '0', 'none is in use');
 run_interrupted($statements / 50);
@@ -160,6 +162,23 @@ my $contexts = $session->query(q{
 	WHERE name ILIKE '%kafka%' OR ident ILIKE '%kafka\_fdw%'});
 
 cmp_ok($contexts || 0, '<', 100 * 1024, 'no memory context of a scan or a sender is left');
+
+# Calls that were broken off go on in their threads until they notice; that is long before
+# metadata_timeout, or a session that is cancelled again and again would run out of descriptors. The
+# kernel takes connections to this socket, and nobody answers.
+my $silent = IO::Socket::INET->new(Listen => 100, LocalAddr => '127.0.0.1', Proto => 'tcp')
+  or die "could not listen: $!";
+
+KafkaFdw::Test->create_server($node, 'silent', '127.0.0.1:' . $silent->sockport,
+	"metadata_timeout '10min'");
+$node->safe_psql('postgres',
+	"CREATE FOREIGN TABLE t_silent (value text) SERVER silent OPTIONS (topic '$topic')");
+$session->query("SET statement_timeout = '20ms';\n"
+	  . "SELECT * FROM t_silent;\n" x 50
+	  . 'RESET statement_timeout');
+is(bare($warm)->{threads}, 1, 'calls that were broken off end soon');
+is($session->query('SELECT count(*) FROM kafka_connections'), '0',
+	'calls that were broken off hold nothing');
 
 #----------------------------------------------------------------------
 # A large topic does not come into memory
