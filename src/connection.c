@@ -43,6 +43,8 @@
 
 #define MAX_IDLE_CONSUMERS 2
 #define MAX_IDLE_PRODUCERS 4
+#define MAX_KEPT_PARTITIONS 64	/* of a handle, before their queues are looked into */
+#define EXIT_WAIT_MS 50			/* for handles to be destroyed, at the backend's end */
 
 /* When a property is set: before the user's own, which override it, or after, as a fixed one. */
 typedef struct HandleProperty
@@ -187,19 +189,73 @@ destroy_in_thread(void *arg)
 	return NULL;
 }
 
+void
+KafkaConnectionKeepPartition(KafkaHandle *handle, int32 partition)
+{
+	if (handle->nown == handle->maxown)
+	{
+		int			n = Max(2 * handle->maxown, MAX_KEPT_PARTITIONS);
+
+		handle->own = handle->own == NULL
+			? MemoryContextAlloc(TopMemoryContext, n * sizeof(rd_kafka_queue_t *))
+			: repalloc(handle->own, n * sizeof(rd_kafka_queue_t *));
+		handle->maxown = n;
+	}
+	handle->own[handle->nown++] =
+		rd_kafka_queue_get_partition(handle->rk, rd_kafka_topic_name(handle->rkt), partition);
+}
+
+/* Look into the partitions' own queues, and let go of them. */
+static void
+forget_partitions(KafkaHandle *handle)
+{
+	for (int i = 0; i < handle->nown; i++)
+	{
+		rd_kafka_message_t *message;
+
+		if (handle->own[i] == NULL)
+			continue;
+		while (rd_kafka_consume_batch_queue(handle->own[i], 0, &message, 1) > 0)
+			rd_kafka_message_destroy(message);
+		rd_kafka_queue_destroy(handle->own[i]);
+	}
+	handle->nown = 0;
+}
+
+void
+KafkaConnectionForgetPartitions(KafkaHandle *handle)
+{
+	if (handle->nown > MAX_KEPT_PARTITIONS)
+		forget_partitions(handle);
+}
+
+void
+KafkaConnectionForgetTopic(KafkaHandle *handle)
+{
+	forget_partitions(handle);
+	if (handle->own)
+		pfree(handle->own);
+	handle->own = NULL;
+	handle->maxown = 0;
+	if (handle->rkt)
+		rd_kafka_topic_destroy(handle->rkt);
+	handle->rkt = NULL;
+}
+
 /*
- * Destroy a handle, without waiting for it where "wait" is false. Does nothing while a call is
- * still inside it: reap_handles() will come by again. Queues and topics go first, since a handle
- * that still has one is never done destroying itself.
+ * Destroy a handle, without waiting for that. Does nothing while a call is still inside it:
+ * reap_handles() will come by again. Queues and topics go first, since a handle that still has one
+ * is never done destroying itself.
  */
 static void
-destroy_handle(KafkaHandle *handle, bool wait)
+destroy_handle(KafkaHandle *handle)
 {
 	if (pg_atomic_read_u32(&handle->ncalls) > 0)
 		return;
 
 	dlist_delete(&handle->node);
 	FreeWaitEventSet(handle->wes);
+	KafkaConnectionForgetTopic(handle);
 	rd_kafka_queue_io_event_enable(handle->main, -1, NULL, 0);
 	rd_kafka_queue_destroy(handle->main);
 	if (handle->messages)
@@ -207,11 +263,9 @@ destroy_handle(KafkaHandle *handle, bool wait)
 		rd_kafka_queue_io_event_enable(handle->messages, -1, NULL, 0);
 		rd_kafka_queue_destroy(handle->messages);
 	}
-	if (handle->rkt)
-		rd_kafka_topic_destroy(handle->rkt);
 	close(handle->efd);
 	ReleaseExternalFD();
-	if (wait || kafka_start_thread(destroy_in_thread, handle->rk) != 0)
+	if (kafka_start_thread(destroy_in_thread, handle->rk) != 0)
 		rd_kafka_destroy_flags(handle->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 	pfree(handle->server_name);
 	pfree(handle->key);
@@ -219,8 +273,8 @@ destroy_handle(KafkaHandle *handle, bool wait)
 }
 
 /*
- * At the backend's end. A handle whose brokers gave no trouble is destroyed in milliseconds; one
- * that had trouble might sit in a name look-up, and is left to the process's end.
+ * At the backend's end. A handle is destroyed within milliseconds, unless it sits in a name look-up,
+ * say: then the process ends without it, by leave_threads_behind().
  */
 static void
 on_backend_exit(int code, Datum arg)
@@ -232,11 +286,13 @@ on_backend_exit(int code, Datum arg)
 	{
 		KafkaHandle *handle = dlist_container(KafkaHandle, node, iter.cur);
 
-		if (!handle->busy && handle->broker_err == RD_KAFKA_RESP_ERR_NO_ERROR)
-			destroy_handle(handle, true);
-		else
+		if (handle->busy)
 			pg_atomic_fetch_add_u32(&nthreads, 1);
+		else
+			destroy_handle(handle);
 	}
+	for (int i = 0; i < EXIT_WAIT_MS && pg_atomic_read_u32(&nthreads) > 0; i++)
+		pg_usleep(1000);
 }
 
 static void
@@ -288,7 +344,7 @@ reap_handles(void)
 		else
 			excess = ++nconsumers > MAX_IDLE_CONSUMERS;
 		if (excess || handle->stale || !handle->keep)
-			destroy_handle(handle, false);
+			destroy_handle(handle);
 	}
 }
 
@@ -568,7 +624,7 @@ kafka_disconnect(PG_FUNCTION_ARGS)
 
 		if (handle->busy || pg_atomic_read_u32(&handle->ncalls) > 0)
 			continue;
-		destroy_handle(handle, false);
+		destroy_handle(handle);
 		closed++;
 	}
 	PG_RETURN_INT32(closed);

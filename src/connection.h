@@ -40,7 +40,10 @@ typedef struct KafkaHandle
 	uint32		mapping_hash;
 	rd_kafka_queue_t *main;		/* logs, errors, delivery reports */
 	rd_kafka_queue_t *messages; /* consumers: what all partitions fetched */
-	rd_kafka_topic_t *rkt;		/* consumers: the topic used last */
+	rd_kafka_topic_t *rkt;		/* consumers: the topic used last ... */
+	rd_kafka_queue_t **own;		/* ... and the own queues of its partitions that were fetched */
+	int			nown;
+	int			maxown;			/* allocated */
 	int			efd;			/* readable when a queue has something, or a call has ended */
 	WaitEventSet *wes;			/* latch, efd, postmaster */
 	bool		busy;			/* checked out */
@@ -70,6 +73,21 @@ extern KafkaHandle *KafkaConnectionCheckout(const KafkaServer *server, KafkaHand
  * Never throws, so that it can be called from a reset callback.
  */
 extern void KafkaConnectionCheckin(KafkaHandle *handle);
+
+/*
+ * An answer that is under way when a partition is stopped may put an end-of-partition event into
+ * the partition's own queue, where nobody looks. That event refers to the partition, which owns the
+ * queue; if the topic is then deleted, librdkafka forgets the partition but never frees it, nor the
+ * broker it belonged to, and the handle is never done destroying itself (2.0.2; seen in a backend
+ * that hung at its exit). To look once, later, is enough.
+ *
+ * KeepPartition is called before a partition of the topic used last is fetched. ForgetTopic lets go
+ * of that topic, when its partitions have been stopped; ForgetPartitions only of their queues, and
+ * only where they have become many. Neither throws.
+ */
+extern void KafkaConnectionKeepPartition(KafkaHandle *handle, int32 partition);
+extern void KafkaConnectionForgetPartitions(KafkaHandle *handle);
+extern void KafkaConnectionForgetTopic(KafkaHandle *handle);
 
 /*
  * Wait until a queue of the handle has something, the latch is set, or timeout_ms (-1: none) have

@@ -32,6 +32,7 @@
 #define FETCHER_SLEEPS_BEFORE 0x02020000	/* librdkafka's version that mended it */
 #define POLL_CAP_MS 1000		/* look again so often, whatever the descriptor says */
 #define FLUSH_RETRY_MS 20
+#define FIRST_NAP_MS 5			/* before librdkafka is woken; doubled twice each time */
 
 /* Stop fetching a partition. Waits for librdkafka's own thread only. */
 static void
@@ -60,7 +61,7 @@ static void
 stop_all(KafkaConsumer *consumer)
 {
 	drop_batch(consumer);
-	if (consumer->nactive > 0)
+	if (consumer->nparts > 0)
 	{
 		for (int i = 0; i < consumer->nparts; i++)
 			stop_partition(consumer, &consumer->parts[i]);
@@ -69,6 +70,7 @@ stop_all(KafkaConsumer *consumer)
 																BATCH_SIZE)) > 0)
 			drop_batch(consumer);
 		consumer->nbatch = 0;
+		KafkaConnectionForgetPartitions(consumer->handle);
 	}
 	consumer->nparts = 0;
 }
@@ -139,6 +141,7 @@ start_partition(KafkaConsumer *consumer, ConsumerPartition *part)
 {
 	rd_kafka_topic_t *rkt = kafka_handle_topic(consumer->handle, consumer->topic);
 
+	KafkaConnectionKeepPartition(consumer->handle, part->partition);
 	if (rd_kafka_consume_start_queue(rkt, part->partition, part->next,
 									 consumer->handle->messages) != 0)
 		partition_error(consumer, part, rd_kafka_last_error(), NULL);
@@ -507,17 +510,19 @@ ms_since(TimestampTz since, TimestampTz now)
 	return now > since ? (now - since) / 1000 : 0;
 }
 
-static void
+static bool
 wait_and_count(KafkaConsumer *consumer, int64 timeout_ms)
 {
 	instr_time	start;
 	instr_time	end;
+	bool		woken;
 
 	INSTR_TIME_SET_CURRENT(start);
-	(void) KafkaConnectionWait(consumer->handle, Min(timeout_ms, POLL_CAP_MS));
+	woken = KafkaConnectionWait(consumer->handle, Min(timeout_ms, POLL_CAP_MS));
 	INSTR_TIME_SET_CURRENT(end);
 	INSTR_TIME_SUBTRACT(end, start);
 	consumer->counters.waited_us += INSTR_TIME_GET_MICROSEC(end);
+	return woken;
 }
 
 /* Wait for messages that there must be. */
@@ -554,7 +559,17 @@ wait_for_rest(KafkaConsumer *consumer)
 							 "metadata_timeout says how long to try.")));
 		}
 	}
-	wait_and_count(consumer, left);
+	/*
+	 * After a restart librdkafka may have looked at the partition while messages from before were
+	 * queued, and then looks again only after a second: see kick_fetcher().
+	 */
+	if (consumer->nap == 0)
+		consumer->nap = FIRST_NAP_MS;
+	if (!wait_and_count(consumer, Min(left, consumer->nap)))
+	{
+		kick_fetcher(consumer);
+		consumer->nap = Min(consumer->nap * 4, POLL_CAP_MS);
+	}
 }
 
 /* Wait at the end for the next message; false when that has taken long enough. */
@@ -577,7 +592,7 @@ wait_at_end(KafkaConsumer *consumer)
 		return false;
 	if (consumer->tail.before_wait)
 		again = consumer->tail.before_wait(consumer->tail.arg);
-	wait_and_count(consumer, again ? Min(left, FLUSH_RETRY_MS) : left);
+	(void) wait_and_count(consumer, again ? Min(left, FLUSH_RETRY_MS) : left);
 	return true;
 }
 
@@ -639,6 +654,7 @@ KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message)
 		{
 			consumer->nbatch = (int) got;
 			consumer->stall_since = 0;
+			consumer->nap = 0;
 			continue;
 		}
 

@@ -337,8 +337,7 @@ kafka_handle_topic(KafkaHandle *handle, const char *topic)
 {
 	if (handle->rkt && strcmp(rd_kafka_topic_name(handle->rkt), topic) == 0)
 		return handle->rkt;
-	if (handle->rkt)
-		rd_kafka_topic_destroy(handle->rkt);
+	KafkaConnectionForgetTopic(handle);
 	handle->rkt = rd_kafka_topic_new(handle->rk, topic, NULL);
 	if (handle->rkt == NULL)
 		ereport(ERROR,

@@ -40,6 +40,7 @@ struct KafkaConsumer
 	int			max_partition;
 	int		   *part_of;		/* partition number to its place in parts, or -1 */
 
+	int			nap;			/* ms to wait before librdkafka is woken; 0: the first time */
 	KafkaTail	tail;
 	TimestampTz stall_since;	/* when the present wait for the rest began; 0: none */
 	TimestampTz tail_since;		/* when the snapshot's end was reached; 0: not yet */

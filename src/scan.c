@@ -154,6 +154,7 @@ resolve_ranges(ForeignScanState *node, KafkaScan *scan)
 
 	MemoryContextReset(scan->range_cxt);
 	MemoryContextSwitchTo(scan->range_cxt);
+	request.topic = table->topic;
 	request.start = table->start;
 	request.end = table->end;
 	request.tail = table->wait_timeout != 0;
