@@ -53,7 +53,7 @@ typedef struct AdminCall
 typedef struct Probe
 {
 	char		topic[256];
-	int			timeout;
+	KafkaDeadline deadline;
 	rd_kafka_resp_err_t err;
 	int			npartitions;
 	int			nready;			/* partitions that have a leader */
@@ -276,7 +276,11 @@ look_at_topic(rd_kafka_t *rk, void *arg)
 		probe->err = rd_kafka_last_error();
 		return;
 	}
-	probe->err = rd_kafka_metadata(rk, 0, rkt, &metadata, probe->timeout);
+	do
+	{
+		probe->err = rd_kafka_metadata(rk, 0, rkt, &metadata,
+									   KafkaConnectionSlice(&probe->deadline));
+	} while (probe->err == RD_KAFKA_RESP_ERR__TIMED_OUT && KafkaConnectionRetry(&probe->deadline));
 	if (probe->err == RD_KAFKA_RESP_ERR_NO_ERROR)
 	{
 		const rd_kafka_metadata_topic_t *topic = &metadata->topics[0];
@@ -302,7 +306,7 @@ probe_topic(AdminCall *call)
 	if (probe == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	strlcpy(probe->topic, call->topic, sizeof(probe->topic));
-	probe->timeout = Max(time_left(call), 1);
+	probe->deadline = KafkaConnectionDeadline(Max(time_left(call), 1));
 	KafkaConnectionCall(call->handle, look_at_topic, probe, free);
 	result = *probe;
 	free(probe);

@@ -72,7 +72,7 @@ static const HandleProperty fixed_properties[] = {
 };
 
 static const HandleProperty consumer_defaults[] = {
-	{"fetch.wait.max.ms", "1"},	/* a poll at the end would hold up the handle's next scan */
+	{"fetch.wait.max.ms", "1"}, /* a poll at the end would hold up the handle's next scan */
 	{"fetch.error.backoff.ms", "50"},
 	{"queued.max.messages.kbytes", "16384"},	/* bounds what a scan prefetches */
 	{NULL, NULL}
@@ -590,6 +590,7 @@ KafkaConnectionCheckout(const KafkaServer *server, KafkaHandleKind kind)
 	explicit_bzero(key, strlen(key));
 	pfree(key);
 
+	KafkaConnectionServe(handle);	/* what it said while it was idle concerns nobody */
 	handle->busy = true;
 	handle->nuses++;
 	handle->used_at = GetCurrentTimestamp();

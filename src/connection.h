@@ -114,6 +114,25 @@ typedef void (*KafkaFreeCall) (void *arg);
 extern void KafkaConnectionCall(KafkaHandle *handle, KafkaCall fn, void *arg,
 								KafkaFreeCall free_arg);
 
+/*
+ * For fn: the time that it has. A blocking call cannot be interrupted, and until it ends it holds a
+ * handle, with threads and descriptors; a session that is cancelled again and again would run out
+ * of these. So a call is given a slice of the time, and made again while there is more and somebody
+ * still waits. Each slice is as long as all before it together, since an answer that comes after
+ * its slice is lost: however slow the broker is, one is long enough.
+ */
+typedef struct KafkaDeadline
+{
+	int64		started;		/* ms, by the monotonic clock */
+	int64		ends;
+} KafkaDeadline;
+
+extern KafkaDeadline KafkaConnectionDeadline(int timeout_ms);
+extern int	KafkaConnectionSlice(const KafkaDeadline *deadline);
+
+/* True where a call may be made again; sleeps a little first. In the thread only. */
+extern bool KafkaConnectionRetry(const KafkaDeadline *deadline);
+
 /* The SQLSTATE of a librdkafka or broker error (docs/errors.md). */
 extern int	KafkaConnectionSqlState(rd_kafka_resp_err_t err);
 

@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "miscadmin.h"
@@ -20,6 +21,8 @@
 #include "connection_private.h"
 
 #define LOG_LINE_MAX 1024
+#define FIRST_SLICE_MS 500
+#define RETRY_MS 20
 
 /* A call of librdkafka under way in a thread. Outlives the statement where that gives it up. */
 typedef struct ThreadCall
@@ -34,6 +37,8 @@ typedef struct ThreadCall
 #define CALL_RUNNING 0
 #define CALL_DONE 1				/* the backend owns it */
 #define CALL_ABANDONED 2		/* the thread owns it */
+
+static __thread ThreadCall *thread_call = NULL; /* what this thread runs */
 
 static uint32
 wait_event(void)
@@ -146,6 +151,7 @@ run_call(void *arg)
 	uint32		expected = CALL_RUNNING;
 	uint64		one = 1;
 
+	thread_call = call;
 	call->fn(handle->rk, call->arg);
 	if (pg_atomic_compare_exchange_u32(&call->state, &expected, CALL_DONE))
 	{
@@ -162,6 +168,45 @@ run_call(void *arg)
 	pg_atomic_fetch_sub_u32(&handle->ncalls, 1);
 	kafka_thread_ends();
 	return NULL;
+}
+
+static int64
+monotonic_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+KafkaDeadline
+KafkaConnectionDeadline(int timeout_ms)
+{
+	KafkaDeadline deadline;
+
+	deadline.started = monotonic_ms();
+	deadline.ends = deadline.started + timeout_ms;
+	return deadline;
+}
+
+int
+KafkaConnectionSlice(const KafkaDeadline *deadline)
+{
+	int64		now = monotonic_ms();
+	int64		left = Min(deadline->ends - now, Max(now - deadline->started, FIRST_SLICE_MS));
+
+	return (int) Max(left, 1);
+}
+
+bool
+KafkaConnectionRetry(const KafkaDeadline *deadline)
+{
+	if (thread_call && pg_atomic_read_u32(&thread_call->state) == CALL_ABANDONED)
+		return false;
+	if (monotonic_ms() + RETRY_MS >= deadline->ends)
+		return false;
+	usleep(RETRY_MS * 1000);
+	return true;
 }
 
 void

@@ -525,6 +525,19 @@ wait_and_count(KafkaConsumer *consumer, int64 timeout_ms)
 	return woken;
 }
 
+/* An error of the connection that waiting will not mend, said of a partition that is being read. */
+static void
+check_connection(KafkaConsumer *consumer)
+{
+	if (consumer->handle->fatal_err == RD_KAFKA_RESP_ERR_NO_ERROR)
+		return;
+	for (int i = 0; i < consumer->nparts; i++)
+	{
+		if (consumer->parts[i].active)
+			partition_error(consumer, &consumer->parts[i], consumer->handle->fatal_err, NULL);
+	}
+}
+
 /* Wait for messages that there must be. */
 static void
 wait_for_rest(KafkaConsumer *consumer)
@@ -538,7 +551,8 @@ wait_for_rest(KafkaConsumer *consumer)
 		consumer->stall_since = now;
 	elapsed = ms_since(consumer->stall_since, now);
 	left = consumer->server.metadata_timeout - elapsed;
-	if (consumer->handle->fatal_err || left <= 0)
+	check_connection(consumer);
+	if (left <= 0)
 	{
 		for (int i = 0; i < consumer->nparts; i++)
 		{
@@ -546,8 +560,6 @@ wait_for_rest(KafkaConsumer *consumer)
 
 			if (!part->active || part->tailing)
 				continue;
-			if (consumer->handle->fatal_err)
-				partition_error(consumer, part, consumer->handle->fatal_err, NULL);
 			ereport(ERROR,
 					(errcode(ERRCODE_CONNECTION_FAILURE),
 					 errmsg("could not read topic \"%s\" partition %d beyond offset " INT64_FORMAT,
@@ -559,6 +571,7 @@ wait_for_rest(KafkaConsumer *consumer)
 							 "metadata_timeout says how long to try.")));
 		}
 	}
+
 	/*
 	 * After a restart librdkafka may have looked at the partition while messages from before were
 	 * queued, and then looks again only after a second: see kick_fetcher().
@@ -580,6 +593,7 @@ wait_at_end(KafkaConsumer *consumer)
 	int64		left = PG_INT64_MAX;
 	bool		again = false;
 
+	check_connection(consumer);
 	if (consumer->tail_since == 0)
 		consumer->tail_since = now;
 	if (consumer->wait_since == 0)
@@ -594,6 +608,24 @@ wait_at_end(KafkaConsumer *consumer)
 		again = consumer->tail.before_wait(consumer->tail.arg);
 	(void) wait_and_count(consumer, again ? Min(left, FLUSH_RETRY_MS) : left);
 	return true;
+}
+
+/*
+ * True where a tail has taken all the time it may past the snapshot's end. Asked before each message,
+ * since a reader who is slower than the senders never comes to wait.
+ */
+static bool
+max_wait_is_over(KafkaConsumer *consumer)
+{
+	TimestampTz now;
+
+	if (consumer->tail.wait_timeout == 0 || consumer->tail.max_wait == KAFKA_WAIT_UNLIMITED ||
+		consumer->ndone + consumer->ntailing < consumer->nparts)
+		return false;
+	now = GetCurrentTimestamp();
+	if (consumer->tail_since == 0)
+		consumer->tail_since = now;
+	return ms_since(consumer->tail_since, now) >= consumer->tail.max_wait;
 }
 
 /* What retention took while the scan ran is said once, when the rest has been read. */
@@ -617,6 +649,11 @@ KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message)
 	{
 		rd_kafka_message_destroy(consumer->current);
 		consumer->current = NULL;
+	}
+	if (max_wait_is_over(consumer))
+	{
+		warn_of_lost(consumer);
+		return false;
 	}
 	for (;;)
 	{

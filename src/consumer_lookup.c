@@ -10,8 +10,6 @@
 #include "postgres.h"
 
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "utils/memutils.h"
 
@@ -19,14 +17,14 @@
 
 #define LATEST (-1)				/* the times that ListOffsets takes for the ends of a partition */
 #define EARLIEST (-2)
-#define RETRY_US (20 * 1000)
+#define NAME_MS 500				/* how long to look for the partition of an error */
 
 /* One lookup: what is asked, and what came back. */
 typedef struct Lookup
 {
 	rd_kafka_topic_t *rkt;		/* of the handle, which outlives the call */
-	int			timeout;		/* ms in all ... */
-	int64		deadline;		/* ... and the moment it ends, monotonic */
+	int			timeout;		/* ms in all */
+	KafkaDeadline deadline;
 	rd_kafka_resp_err_t err;
 	int32		partition;		/* that err is about; -1: the topic */
 	int			npartitions;
@@ -36,15 +34,6 @@ typedef struct Lookup
 	const rd_kafka_metadata_t *metadata;	/* list_topics: what came back */
 } Lookup;
 
-static int64
-monotonic_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static Lookup *
 make_lookup(const KafkaServer *server)
 {
@@ -53,7 +42,7 @@ make_lookup(const KafkaServer *server)
 	if (lookup == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	lookup->timeout = server->metadata_timeout;
-	lookup->deadline = monotonic_ms() + lookup->timeout;
+	lookup->deadline = KafkaConnectionDeadline(lookup->timeout);
 	lookup->partition = -1;
 	return lookup;
 }
@@ -86,6 +75,7 @@ is_passing(rd_kafka_resp_err_t err)
 		case RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH:
 		case RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH:
 		case RD_KAFKA_RESP_ERR__TRANSPORT:
+		case RD_KAFKA_RESP_ERR__TIMED_OUT:
 		case RD_KAFKA_RESP_ERR__WAIT_CACHE:
 		case RD_KAFKA_RESP_ERR__NOENT:
 			return true;
@@ -94,22 +84,10 @@ is_passing(rd_kafka_resp_err_t err)
 	}
 }
 
-/* True where there is time for another try; sleeps a little first. In the thread. */
 static bool
-retry(Lookup *lookup, rd_kafka_resp_err_t err)
+retry(const Lookup *lookup)
 {
-	if (!is_passing(err) || monotonic_ms() + RETRY_US / 1000 >= lookup->deadline)
-		return false;
-	usleep(RETRY_US);
-	return true;
-}
-
-static int
-time_left(const Lookup *lookup)
-{
-	int64		left = lookup->deadline - monotonic_ms();
-
-	return left > 1 ? (int) left : 1;
+	return is_passing(lookup->err) && KafkaConnectionRetry(&lookup->deadline);
 }
 
 static int
@@ -129,7 +107,7 @@ find_partitions(rd_kafka_t *rk, Lookup *lookup)
 	{
 		const rd_kafka_metadata_t *metadata;
 
-		lookup->err = rd_kafka_metadata(rk, 0, lookup->rkt, &metadata, time_left(lookup));
+		lookup->err = rd_kafka_metadata(rk, 0, lookup->rkt, &metadata, KafkaConnectionSlice(&lookup->deadline));
 		if (lookup->err == RD_KAFKA_RESP_ERR_NO_ERROR)
 		{
 			const rd_kafka_metadata_topic_t *topic = &metadata->topics[0];
@@ -152,8 +130,32 @@ find_partitions(rd_kafka_t *rk, Lookup *lookup)
 		}
 		if (lookup->err == RD_KAFKA_RESP_ERR_NO_ERROR)
 			return true;
-		if (!retry(lookup, lookup->err))
+		if (!retry(lookup))
 			return false;
+	}
+}
+
+/*
+ * Find out which partition an error of the broker's is about: librdkafka only says that there is one
+ * among those asked for. So each is asked for alone, as long as that is quick. In the thread.
+ */
+static void
+name_partition(rd_kafka_t *rk, Lookup *lookup, const rd_kafka_topic_partition_list_t *list)
+{
+	KafkaDeadline deadline = KafkaConnectionDeadline(NAME_MS);
+	bool		more = true;
+
+	for (int i = 0; i < list->cnt && lookup->partition < 0 && more; i++)
+	{
+		rd_kafka_topic_partition_list_t *one = rd_kafka_topic_partition_list_new(1);
+		const rd_kafka_topic_partition_t *elem = &list->elems[i];
+
+		rd_kafka_topic_partition_list_add(one, elem->topic, elem->partition)->offset =
+			elem->offset;
+		if (list->cnt == 1 || rd_kafka_offsets_for_times(rk, one, NAME_MS) == lookup->err)
+			lookup->partition = elem->partition;
+		rd_kafka_topic_partition_list_destroy(one);
+		more = KafkaConnectionSlice(&deadline) > 1;
 	}
 }
 
@@ -170,7 +172,7 @@ list_offsets(rd_kafka_t *rk, Lookup *lookup, rd_kafka_topic_partition_list_t *li
 		const rd_kafka_metadata_t *metadata;
 
 		lookup->partition = -1;
-		lookup->err = rd_kafka_offsets_for_times(rk, ask, time_left(lookup));
+		lookup->err = rd_kafka_offsets_for_times(rk, ask, KafkaConnectionSlice(&lookup->deadline));
 		for (int i = 0; lookup->err == RD_KAFKA_RESP_ERR_NO_ERROR && i < ask->cnt; i++)
 		{
 			/* A partition without a leader is left out of the request, and says so only here. */
@@ -183,10 +185,16 @@ list_offsets(rd_kafka_t *rk, Lookup *lookup, rd_kafka_topic_partition_list_t *li
 		rd_kafka_topic_partition_list_destroy(ask);
 		if (lookup->err == RD_KAFKA_RESP_ERR_NO_ERROR)
 			return true;
-		if (!retry(lookup, lookup->err))
+		if (!retry(lookup))
+		{
+			/* Errors below zero are librdkafka's own, about the connection as a rule. */
+			if (lookup->err > 0 && lookup->partition < 0 &&
+				lookup->err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+				name_partition(rk, lookup, list);
 			return false;
+		}
 		/* The leaders are known from a cache: ask anew. */
-		if (rd_kafka_metadata(rk, 0, lookup->rkt, &metadata, time_left(lookup)) ==
+		if (rd_kafka_metadata(rk, 0, lookup->rkt, &metadata, KafkaConnectionSlice(&lookup->deadline)) ==
 			RD_KAFKA_RESP_ERR_NO_ERROR)
 			rd_kafka_metadata_destroy(metadata);
 	}
@@ -276,8 +284,8 @@ list_topics(rd_kafka_t *rk, void *arg)
 
 	do
 	{
-		lookup->err = rd_kafka_metadata(rk, 1, NULL, &lookup->metadata, time_left(lookup));
-	} while (lookup->err && retry(lookup, lookup->err));
+		lookup->err = rd_kafka_metadata(rk, 1, NULL, &lookup->metadata, KafkaConnectionSlice(&lookup->deadline));
+	} while (lookup->err && retry(lookup));
 }
 
 static void

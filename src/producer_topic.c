@@ -10,8 +10,6 @@
 #include "postgres.h"
 
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "utils/timestamp.h"
 
@@ -19,13 +17,12 @@
 
 #define MAX_TOPIC_NAME 249		/* Kafka's own limit */
 #define MAX_KNOWN_TOPICS 64
-#define RETRY_US (20 * 1000)
 
 /* A lookup, as the thread sees it: libc's memory only. */
 typedef struct TopicLookup
 {
 	char		topic[MAX_TOPIC_NAME + 1];
-	int64		deadline;		/* ms, monotonic */
+	KafkaDeadline deadline;
 	int32		partition;
 	bool		create;			/* the topic may come into being */
 	ProducerTopic result;
@@ -99,15 +96,6 @@ kafka_producer_forget(const KafkaHandle *handle, const char *topic)
 		known->used = 0;
 }
 
-static int64
-monotonic_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* Errors that pass: no broker yet, a topic that is being made. */
 static bool
 is_passing(const TopicLookup *lookup)
@@ -115,6 +103,7 @@ is_passing(const TopicLookup *lookup)
 	switch (lookup->result.err)
 	{
 		case RD_KAFKA_RESP_ERR__TRANSPORT:
+		case RD_KAFKA_RESP_ERR__TIMED_OUT:
 		case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
 		case RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE:
 		case RD_KAFKA_RESP_ERR_NETWORK_EXCEPTION:
@@ -165,17 +154,16 @@ lookup_topic(rd_kafka_t *rk, void *arg)
 	for (;;)
 	{
 		const rd_kafka_metadata_t *metadata;
-		int64		left = lookup->deadline - monotonic_ms();
 
-		lookup->result.err = rd_kafka_metadata(rk, 0, rkt, &metadata, left > 1 ? (int) left : 1);
+		lookup->result.err = rd_kafka_metadata(rk, 0, rkt, &metadata,
+											   KafkaConnectionSlice(&lookup->deadline));
 		if (lookup->result.err == RD_KAFKA_RESP_ERR_NO_ERROR)
 		{
 			read_metadata(metadata, lookup->partition, &lookup->result);
 			rd_kafka_metadata_destroy(metadata);
 		}
-		if (!is_passing(lookup) || monotonic_ms() + RETRY_US / 1000 >= lookup->deadline)
+		if (!is_passing(lookup) || !KafkaConnectionRetry(&lookup->deadline))
 			break;
-		usleep(RETRY_US);
 	}
 	rd_kafka_topic_destroy(rkt);
 }
@@ -190,7 +178,7 @@ kafka_producer_lookup(KafkaHandle *handle, const KafkaServer *server, const char
 	if (lookup == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	strlcpy(lookup->topic, topic, sizeof(lookup->topic));
-	lookup->deadline = monotonic_ms() + server->metadata_timeout;
+	lookup->deadline = KafkaConnectionDeadline(server->metadata_timeout);
 	lookup->partition = partition;
 	lookup->create = server->auto_create_topics;
 	KafkaConnectionCall(handle, lookup_topic, lookup, free);
