@@ -114,7 +114,7 @@ find_pg_config()
 	local candidate
 	local bindir
 
-	for candidate in ${PG_CONFIG:-"$(command -v pg_config || true)" \
+	for candidate in ${PG_CONFIG:-$(command -v pg_config || true) \
 		$(ls -d /usr/lib/postgresql/*/bin/pg_config /usr/pgsql-*/bin/pg_config 2>/dev/null | sort -Vr)}; do
 		bindir=$("$candidate" --bindir 2>/dev/null) || continue
 		if [ "$(pg_major "$candidate")" -ge 15 ] && [ -f "$("$candidate" --pgxs)" ] &&
@@ -154,6 +154,7 @@ find_go()
 work_open()
 {
 	local base=${TMPDIR:-/tmp}
+	local name
 
 	# The servers' user must be able to reach it.
 	if is_root && ! runuser -u "$(run_user)" -- test -x "$base"; then
@@ -170,7 +171,10 @@ work_open()
 	setsid "$root/dev/reaper" $$ "$work" </dev/null >/dev/null 2>&1 &
 	reaper=$!
 	export KAFKA_FDW_WORK=$work
-	unset "${!PG@}" 2>/dev/null || true
+	# What names another server to libpq; PG_CONFIG and PG_TEST_... stay.
+	for name in "${!PG@}"; do
+		case $name in PG_*) ;; *) unset "$name" ;; esac
+	done
 
 	mkdir "$work/src" "$work/tmp" "$work/home" "$work/data"
 	(cd "$root" && tar c --exclude-vcs --exclude='*.o' --exclude='*.so' --exclude='*.bc' \

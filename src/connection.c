@@ -113,9 +113,15 @@ static const HandleProperty producer_defaults[] = {
 	{NULL, NULL}
 };
 
+/*
+ * One request at a time for each broker. With more, a batch that a new leader refuses ("not leader")
+ * can be followed by one that it stores: a broker that knows nothing of a producer takes whatever
+ * sequence comes first. librdkafka then reports the refused batch as delivered, and it is lost.
+ */
 static const HandleProperty producer_fixed[] = {
 	{"request.required.acks", "all"},
 	{"enable.idempotence", "true"},
+	{"max.in.flight.requests.per.connection", "1"},
 	{NULL, NULL}
 };
 
