@@ -1,7 +1,7 @@
 # Rows that go to a topic the moment it has been made. Its leaders may not be ready: a request is
 # refused, and what follows it is stored. With several requests in flight librdkafka took the refused
 # rows for stored ones, about once in fifty rounds on a busy machine, and an INSERT that succeeded had
-# lost rows. KAFKA_FDW_ROUNDS says how many rounds to run (default 30).
+# lost rows. KAFKA_FDW_ROUNDS says how many rounds to run (default 60).
 use strict;
 use warnings;
 
@@ -9,7 +9,7 @@ use KafkaFdw::Test;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $rounds = $ENV{KAFKA_FDW_ROUNDS} // 30;
+my $rounds = $ENV{KAFKA_FDW_ROUNDS} // 60;
 my $rows = 1000;
 my $node = KafkaFdw::Test->new_node('new_topics');
 my $topic = KafkaFdw::Test->topic('fresh');
