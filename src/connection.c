@@ -130,8 +130,7 @@ static pg_atomic_uint32 nthreads;	/* threads of ours that have not ended */
 static bool exit_hook_registered = false;
 static int	exit_code = 0;
 
-static void on_server_change(Datum arg, int cacheid, uint32 hashvalue);
-static void on_mapping_change(Datum arg, int cacheid, uint32 hashvalue);
+static void on_change(Datum arg, int cacheid, uint32 hashvalue);
 static void reap_handles(void);
 
 PG_FUNCTION_INFO_V1(kafka_disconnect);
@@ -141,8 +140,8 @@ void
 KafkaConnectionInit(void)
 {
 	pg_atomic_init_u32(&nthreads, 0);
-	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, on_server_change, (Datum) 0);
-	CacheRegisterSyscacheCallback(USERMAPPINGOID, on_mapping_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(FOREIGNSERVEROID, on_change, (Datum) 0);
+	CacheRegisterSyscacheCallback(USERMAPPINGOID, on_change, (Datum) 0);
 }
 
 /*
@@ -301,30 +300,19 @@ on_backend_exit(int code, Datum arg)
 		pg_usleep(1000);
 }
 
+/* A server or a user mapping was altered: what was made from it is not used again. */
 static void
-on_server_change(Datum arg, int cacheid, uint32 hashvalue)
+on_change(Datum arg, int cacheid, uint32 hashvalue)
 {
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &handles)
 	{
 		KafkaHandle *handle = dlist_container(KafkaHandle, node, iter.cur);
+		uint32		own = cacheid == FOREIGNSERVEROID ? handle->server_hash
+			: handle->mapping_hash;
 
-		if (hashvalue == 0 || handle->server_hash == hashvalue)
-			handle->stale = true;
-	}
-}
-
-static void
-on_mapping_change(Datum arg, int cacheid, uint32 hashvalue)
-{
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &handles)
-	{
-		KafkaHandle *handle = dlist_container(KafkaHandle, node, iter.cur);
-
-		if (hashvalue == 0 || handle->mapping_hash == hashvalue)
+		if (hashvalue == 0 || own == hashvalue)
 			handle->stale = true;
 	}
 }
