@@ -25,6 +25,10 @@ PG_CFLAGS += -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-
 ifdef WERROR
 PG_CFLAGS += -Werror
 endif
+# Where PostgreSQL was built by gcc, its flags are not all clang's.
+ifneq ($(findstring clang,$(CC)),)
+PG_CFLAGS += -Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes
+endif
 # The compiler notes which headers an object was made from.
 PG_CFLAGS += -MMD -MP
 EXTRA_CLEAN = kafka_fdw.d $(wildcard src/*.d)
