@@ -117,7 +117,9 @@ find_pg_config()
 	for candidate in ${PG_CONFIG:-$(command -v pg_config || true) \
 		$(ls -d /usr/lib/postgresql/*/bin/pg_config /usr/pgsql-*/bin/pg_config 2>/dev/null | sort -Vr)}; do
 		bindir=$("$candidate" --bindir 2>/dev/null) || continue
+		# Debian ships the makefiles of PGXS without the headers.
 		if [ "$(pg_major "$candidate")" -ge 15 ] && [ -f "$("$candidate" --pgxs)" ] &&
+			[ -f "$("$candidate" --includedir-server)/postgres.h" ] &&
 			[ -x "$bindir/initdb" ] && [ -x "$bindir/postgres" ]; then
 			say "$candidate"
 			return
