@@ -243,6 +243,13 @@ reverse_headers(void *source, const KafkaMessage *message, KafkaHeader **headers
 	return KafkaReverseHeaders((KafkaReverse *) source, headers);
 }
 
+static bool
+next_message(KafkaScan *scan, KafkaMessage *message)
+{
+	return scan->reverse ? KafkaReverseNext(scan->reverse, message)
+		: KafkaConsumerNext(scan->consumer, message);
+}
+
 TupleTableSlot *
 kafkaIterateForeignScan(ForeignScanState *node)
 {
@@ -253,13 +260,18 @@ kafkaIterateForeignScan(ForeignScanState *node)
 	if (!scan->running)
 		start_reading(node, scan);
 	ExecClearTuple(slot);
-	if (scan->reverse)
+	while (next_message(scan, &message))
 	{
-		if (KafkaReverseNext(scan->reverse, &message))
-			KafkaRowStore(scan->row, &message, reverse_headers, scan->reverse, slot);
+		bool		shown;
+
+		if (scan->reverse)
+			shown = KafkaRowStore(scan->row, &message, reverse_headers, scan->reverse, slot);
+		else
+			shown = KafkaRowStore(scan->row, &message, consumer_headers, scan->consumer, slot);
+		if (likely(shown))
+			break;
+		CHECK_FOR_INTERRUPTS();
 	}
-	else if (KafkaConsumerNext(scan->consumer, &message))
-		KafkaRowStore(scan->row, &message, consumer_headers, scan->consumer, slot);
 	return slot;
 }
 
@@ -278,14 +290,20 @@ kafkaReScanForeignScan(ForeignScanState *node)
 	scan->running = false;
 }
 
-/* Also what the memory context would do: this only does it earlier. */
+/*
+ * The consumer would be closed by the memory context too: this only does it earlier. A scan that
+ * fails does not come here, and has said enough.
+ */
 void
 kafkaEndForeignScan(ForeignScanState *node)
 {
 	KafkaScan  *scan = (KafkaScan *) node->fdw_state;
 
-	if (scan && scan->consumer)
+	if (scan == NULL)
+		return;
+	if (scan->consumer)
 		KafkaConsumerClose(scan->consumer);
+	KafkaRowWarnSkipped(scan->row, KafkaRowSkipped(scan->row));
 }
 
 /* The ranges that were read, as far as they can be looked over. */
@@ -320,6 +338,8 @@ kafkaExplainForeignScan(ForeignScanState *node, ExplainState *es)
 		ExplainPropertyInteger("Kafka Messages Outside Ranges", NULL, counters->discarded, es);
 	if (counters->lost > 0 || es->format != EXPLAIN_FORMAT_TEXT)
 		ExplainPropertyInteger("Kafka Offsets Lost to Retention", NULL, counters->lost, es);
+	if (KafkaRowSkipped(scan->row) > 0 || es->format != EXPLAIN_FORMAT_TEXT)
+		ExplainPropertyInteger("Kafka Rows Skipped", NULL, KafkaRowSkipped(scan->row), es);
 	if (scan->hidden > 0 || es->format != EXPLAIN_FORMAT_TEXT)
 		ExplainPropertyInteger("Kafka Offsets Hidden by Open Transactions", NULL, scan->hidden,
 							   es);
