@@ -77,6 +77,8 @@ is_passing(rd_kafka_resp_err_t err)
 		case RD_KAFKA_RESP_ERR__TRANSPORT:
 		case RD_KAFKA_RESP_ERR__TIMED_OUT:
 		case RD_KAFKA_RESP_ERR__WAIT_CACHE:
+		case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:	/* its cache is behind: only what metadata
+													 * named is asked for */
 		case RD_KAFKA_RESP_ERR__NOENT:
 			return true;
 		default:
