@@ -26,11 +26,11 @@
 #define COST_PER_PAGE 40.0
 
 /*
- * What each process has to pay before its first row, beside what parallel_setup_cost stands for: a
- * worker makes a handle, connects, and asks for the topic's leaders, which takes as long as to read
- * some 100,000 messages.
+ * What each process has to pay before its first row, in units of parallel_setup_cost: a worker makes
+ * a handle, connects, and asks for the topic's leaders, which takes as long as to read some 100,000
+ * messages.
  */
-#define WORKER_START_COST 4000.0
+#define WORKER_START 4.0
 
 /* PostgreSQL asks before it knows anything of the table; see KafkaPlanAddPartialPath(). */
 bool
@@ -73,10 +73,10 @@ KafkaPlanAddPartialPath(PlannerInfo *root, RelOptInfo *rel, const KafkaTable *ta
 	if (workers <= 0)
 		return;
 	divisor = parallel_divisor(workers);
-	path = kafka_create_scan_path(root, rel, clamp_row_est(rel->rows / divisor),
-								  startup + WORKER_START_COST,
-								  startup + WORKER_START_COST + (total - startup) / divisor,
-								  NIL, NULL, fdw_private);
+	total -= startup;
+	startup += WORKER_START * parallel_setup_cost;
+	path = kafka_create_scan_path(root, rel, clamp_row_est(rel->rows / divisor), startup,
+								  startup + total / divisor, NIL, NULL, fdw_private);
 	path->path.parallel_aware = true;
 	path->path.parallel_safe = true;
 	path->path.parallel_workers = workers;
