@@ -77,6 +77,7 @@ typedef struct KafkaCounters
 	int64		bytes;			/* keys and values of these */
 	int64		discarded;		/* of them outside the ranges */
 	int64		lost;			/* offsets that retention took away during the scan */
+	int64		skipped;		/* rows left out by on_error; the scan's to count */
 	int64		waited_us;		/* time spent waiting for Kafka */
 } KafkaCounters;
 

@@ -275,6 +275,13 @@ reverse_headers(void *source, const KafkaMessage *message, KafkaHeader **headers
 	return KafkaReverseHeaders((KafkaReverse *) source, headers);
 }
 
+static bool
+next_message(KafkaScan *scan, KafkaMessage *message)
+{
+	return scan->reverse ? KafkaReverseNext(scan->reverse, message)
+		: KafkaConsumerNext(scan->consumer, message);
+}
+
 TupleTableSlot *
 kafkaIterateForeignScan(ForeignScanState *node)
 {
@@ -285,13 +292,18 @@ kafkaIterateForeignScan(ForeignScanState *node)
 	if (!scan->running)
 		start_reading(node, scan);
 	ExecClearTuple(slot);
-	if (scan->reverse)
+	while (next_message(scan, &message))
 	{
-		if (KafkaReverseNext(scan->reverse, &message))
-			KafkaRowStore(scan->row, &message, reverse_headers, scan->reverse, slot);
+		bool		shown;
+
+		if (scan->reverse)
+			shown = KafkaRowStore(scan->row, &message, reverse_headers, scan->reverse, slot);
+		else
+			shown = KafkaRowStore(scan->row, &message, consumer_headers, scan->consumer, slot);
+		if (likely(shown))
+			break;
+		CHECK_FOR_INTERRUPTS();
 	}
-	else if (KafkaConsumerNext(scan->consumer, &message))
-		KafkaRowStore(scan->row, &message, consumer_headers, scan->consumer, slot);
 	return slot;
 }
 
@@ -374,14 +386,24 @@ kafkaInitializeWorkerForeignScan(ForeignScanState *node, shm_toc *toc, void *coo
 	MemoryContextSwitchTo(old);
 }
 
+/* What this process has done. */
+static KafkaCounters
+own_counters(const KafkaScan *scan)
+{
+	KafkaCounters counters = {0};
+
+	if (scan->consumer)
+		counters = *KafkaConsumerCounters(scan->consumer);
+	counters.skipped = KafkaRowSkipped(scan->row);
+	return counters;
+}
+
 /* What all processes have done together; the leader's own alone where nothing was shared. */
 static KafkaCounters
 sum_counters(const KafkaScan *scan)
 {
-	KafkaCounters sum = {0};
+	KafkaCounters sum = own_counters(scan);
 
-	if (scan->consumer)
-		sum = *KafkaConsumerCounters(scan->consumer);
 	for (int i = 0; scan->parallel && i < KafkaParallelWorkers(scan->parallel); i++)
 	{
 		KafkaCounters worker = KafkaParallelCounters(scan->parallel, i);
@@ -390,6 +412,7 @@ sum_counters(const KafkaScan *scan)
 		sum.bytes += worker.bytes;
 		sum.discarded += worker.discarded;
 		sum.lost += worker.lost;
+		sum.skipped += worker.skipped;
 		sum.waited_us += worker.waited_us;
 	}
 	return sum;
@@ -411,8 +434,9 @@ kafkaShutdownForeignScan(ForeignScanState *node)
 		return;
 	if (IsParallelWorker())
 	{
-		if (scan->consumer)
-			KafkaParallelReport(scan->parallel, KafkaConsumerCounters(scan->consumer));
+		KafkaCounters counters = own_counters(scan);
+
+		KafkaParallelReport(scan->parallel, &counters);
 		return;
 	}
 	KafkaParallelStop(scan->parallel);
@@ -422,14 +446,22 @@ kafkaShutdownForeignScan(ForeignScanState *node)
 	scan->warned = lost;
 }
 
-/* Also what the memory context would do: this only does it earlier. */
+/*
+ * The consumer would be closed by the memory context too: this only does it earlier. A scan that
+ * fails does not come here, and has said enough.
+ */
 void
 kafkaEndForeignScan(ForeignScanState *node)
 {
 	KafkaScan  *scan = (KafkaScan *) node->fdw_state;
 
-	if (scan && scan->consumer)
+	if (scan == NULL)
+		return;
+	if (scan->consumer)
 		KafkaConsumerClose(scan->consumer);
+	/* What a worker left out its leader tells, with the rest. */
+	if (!IsParallelWorker())
+		KafkaRowWarnSkipped(scan->row, sum_counters(scan).skipped);
 }
 
 /* The ranges that were read, as far as they can be looked over. */
@@ -479,6 +511,8 @@ kafkaExplainForeignScan(ForeignScanState *node, ExplainState *es)
 	ExplainPropertyInteger("Kafka Bytes", NULL, counters.bytes, es);
 	if (counters.discarded > 0 || es->format != EXPLAIN_FORMAT_TEXT)
 		ExplainPropertyInteger("Kafka Messages Outside Ranges", NULL, counters.discarded, es);
+	if (counters.skipped > 0 || es->format != EXPLAIN_FORMAT_TEXT)
+		ExplainPropertyInteger("Kafka Rows Skipped", NULL, counters.skipped, es);
 	if (counters.lost > 0 || es->format != EXPLAIN_FORMAT_TEXT)
 		ExplainPropertyInteger("Kafka Offsets Lost to Retention", NULL, counters.lost, es);
 	if (scan->hidden > 0 || es->format != EXPLAIN_FORMAT_TEXT)
