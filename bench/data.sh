@@ -75,3 +75,8 @@ prepare_heap()
 	sql -c "CREATE UNLOGGED TABLE ${1}_heap ($2)" -c "INSERT INTO ${1}_heap SELECT * FROM ${1}_file" \
 		-c "VACUUM (FREEZE, ANALYZE) ${1}_heap"
 }
+
+have_topic()
+{
+	[ "$(sql -c "SELECT to_regclass('$1') IS NOT NULL")" = t ]
+}

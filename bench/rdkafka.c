@@ -8,6 +8,10 @@
  *		send rows to a topic, in batches of so many bytes, spread evenly over its partitions
  *	rdkafka read BROKERS TOPIC callback|batch|poll
  *		read all of a topic; with "poll", by the high-level consumer
+ *	rdkafka range BROKERS TOPIC FIRST LENGTH COUNT
+ *		read LENGTH messages from the offset FIRST on, again and again with one handle
+ *	rdkafka count BROKERS TOPIC
+ *		how many messages the topic has, by its watermarks
  *	rdkafka send BROKERS TOPIC COUNT [PROPERTY=VALUE]...
  *		send rows without waiting for each, and wait for all acknowledgements
  *	rdkafka sync BROKERS TOPIC COUNT [PROPERTY=VALUE]...
@@ -34,6 +38,11 @@ static const char *const consumer_properties[] = {
 	"fetch.message.max.bytes=262144", "queued.min.messages=5000", "enable.auto.commit=false",
 	"enable.auto.offset.store=false", "check.crcs=true", "isolation.level=read_committed",
 	"auto.offset.reset=error", NULL
+};
+
+/* What its small ones use. */
+static const char *const small_properties[] = {
+	"fetch.message.max.bytes=65536", "queued.min.messages=1000", NULL
 };
 
 static long received;			/* messages */
@@ -90,6 +99,13 @@ count_message(rd_kafka_message_t *message, void *opaque)
 		fail("message", rd_kafka_message_errstr(message));
 	received++;
 	received_bytes += (long) message->len;
+}
+
+static void
+drop_message(rd_kafka_message_t *message, void *opaque)
+{
+	(void) message;
+	(void) opaque;
 }
 
 /*
@@ -199,23 +215,27 @@ read_poll(rd_kafka_t *rk, const char *topic, int npartitions)
 	rd_kafka_topic_destroy(rkt);
 }
 
-static void
-command_read(char **args)
+static rd_kafka_t *
+make_consumer(const char *brokers, const char *const *more, const char *group)
 {
-	const char *topic = args[1];
-	int			poll = strcmp(args[2], "poll") == 0;
 	rd_kafka_conf_t *conf = rd_kafka_conf_new();
-	rd_kafka_t *rk;
-	rd_kafka_topic_t *rkt;
-	int			npartitions;
 
 	for (int i = 0; consumer_properties[i]; i++)
 		set_property(conf, consumer_properties[i]);
-	if (poll)
-		set_property(conf, "group.id=bench");
-	rk = make_handle(RD_KAFKA_CONSUMER, conf, args[0]);
-	rkt = rd_kafka_topic_new(rk, topic, NULL);
-	npartitions = count_partitions(rk, rkt);
+	for (int i = 0; more && more[i]; i++)
+		set_property(conf, more[i]);
+	if (group)
+		set_property(conf, group);
+	return make_handle(RD_KAFKA_CONSUMER, conf, brokers);
+}
+
+/* Set how many messages there are to read; the number of partitions is returned. */
+static int
+look_up(rd_kafka_t *rk, const char *topic)
+{
+	rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, topic, NULL);
+	int			npartitions = count_partitions(rk, rkt);
+
 	rd_kafka_topic_destroy(rkt);
 	for (int i = 0; i < npartitions; i++)
 	{
@@ -227,12 +247,77 @@ command_read(char **args)
 			fail("watermarks", rd_kafka_err2str(err));
 		wanted += high - low;
 	}
+	return npartitions;
+}
+
+static void
+command_read(char **args)
+{
+	const char *topic = args[1];
+	int			poll = strcmp(args[2], "poll") == 0;
+	rd_kafka_t *rk = make_consumer(args[0], NULL, poll ? "group.id=bench" : NULL);
+	int			npartitions = look_up(rk, topic);
+
 	if (poll)
 		read_poll(rk, topic, npartitions);
 	else
 		read_simple(rk, topic, npartitions, strcmp(args[2], "batch") == 0);
 	rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 	printf("count=%ld bytes=%ld\n", received, received_bytes);
+}
+
+static void
+command_count(char **args)
+{
+	rd_kafka_t *rk = make_consumer(args[0], NULL, NULL);
+
+	look_up(rk, args[1]);
+	rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	printf("count=%ld\n", wanted);
+}
+
+/* A few messages of partition 0, as a scan of a narrow range reads them. */
+static void
+command_range(char **args)
+{
+	int64_t		first = atoll(args[2]);
+	long		length = atol(args[3]);
+	int			count = atoi(args[4]);
+	double	   *times = malloc(sizeof(double) * (size_t) count);
+	rd_kafka_t *rk = make_consumer(args[0], small_properties, NULL);
+	rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, args[1], NULL);
+	rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+
+	for (int i = 0; i < count; i++)
+	{
+		double		begin = now_us();
+		long		before = received;
+
+		if (rd_kafka_consume_start_queue(rkt, 0, first, queue) != 0)
+			fail("consume_start", rd_kafka_err2str(rd_kafka_last_error()));
+		while (received < before + length)
+		{
+			rd_kafka_message_t *message;
+
+			if (now_us() - begin > PATIENCE_US)
+				fail("range", "nothing comes any more");
+			if (rd_kafka_consume_batch_queue(queue, 100, &message, 1) < 1)
+				continue;
+			count_message(message, NULL);
+			rd_kafka_message_destroy(message);
+		}
+		rd_kafka_consume_stop(rkt, 0);
+		times[i] = now_us() - begin;
+		/* what was fetched beyond */
+		rd_kafka_consume_callback_queue(queue, 0, drop_message, NULL);
+	}
+	rd_kafka_queue_destroy(queue);
+	rd_kafka_topic_destroy(rkt);
+	rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+	printf("count=%ld", received);
+	print_times(times, count);
+	printf("\n");
+	free(times);
 }
 
 /* ---- Sending */
@@ -385,6 +470,8 @@ main(int argc, char **argv)
 		{"rows", 3, command_rows},
 		{"fill", 7, command_fill},
 		{"read", 3, command_read},
+		{"count", 2, command_count},
+		{"range", 5, command_range},
 		{"send", 3, command_send},
 		{"sync", 3, command_sync}
 	};
