@@ -28,7 +28,9 @@
 #define SMALL_WINDOW 4			/* partitions fetched at once by a small scan ... */
 #define BULK_WINDOW 64			/* ... and by a large one */
 #define SKIP_GAP 500			/* offsets between ranges that are read rather than jumped */
-#define KICK_INTERVAL 2000		/* see kick_fetcher() */
+#define KICK_INTERVAL 2000		/* messages between wake-ups: see kick_fetchers() */
+#define MAX_KICKED 64			/* partitions named by one of them, as a rule */
+#define NO_BROKER (-1)
 #define FETCHER_SLEEPS_BEFORE 0x02020000	/* librdkafka's version that mended it */
 #define POLL_CAP_MS 1000		/* look again so often, whatever the descriptor says */
 #define FLUSH_RETRY_MS 20
@@ -348,6 +350,7 @@ KafkaConsumerStart(KafkaConsumer *consumer, const KafkaRange *ranges, int nrange
 			part->range = part->last_range = i;
 			part->next = ranges[i].start;
 			part->tail_from = KAFKA_NO_END;
+			part->broker = NO_BROKER;
 			consumer->part_of[part->partition] = consumer->nparts++;
 		}
 	}
@@ -367,21 +370,38 @@ KafkaConsumerStart(KafkaConsumer *consumer, const KafkaRange *ranges, int nrange
 
 /*
  * Before 2.2 librdkafka looks at a partition whose queue was full again only once a second, and a
- * database is always slower than the fetching thread. A request of any kind wakes the thread of the
- * broker that it goes to; with a timeout of 0 nobody waits for the answer.
+ * database is always slower than the fetching threads. A request of any kind wakes the thread of the
+ * broker that it goes to. A look-up of offsets goes to the leader of each partition that it names;
+ * with a timeout of 0 it is sent, nobody waits, and the answer is dropped. Partitions of one broker
+ * are fetched by one thread, so one of them is named; "all": name every one, as leaders may have
+ * moved since the broker was noted.
  * (https://github.com/confluentinc/librdkafka/issues/3708; fetch.queue.backoff.ms from 2.2 on.)
  */
 static void
-kick_fetcher(KafkaConsumer *consumer)
+kick_fetchers(KafkaConsumer *consumer, bool all)
 {
-	const struct rd_kafka_metadata *metadata = NULL;
+	rd_kafka_topic_partition_list_t *list;
 
 	consumer->kicked = consumer->received;
-	if (rd_kafka_version() >= FETCHER_SLEEPS_BEFORE)
+	if (rd_kafka_version() >= FETCHER_SLEEPS_BEFORE || consumer->nactive == 0)
 		return;
-	if (rd_kafka_metadata(consumer->handle->rk, 0, consumer->handle->rkt, &metadata, 0) ==
-		RD_KAFKA_RESP_ERR_NO_ERROR)
-		rd_kafka_metadata_destroy(metadata);
+	list = rd_kafka_topic_partition_list_new(all ? consumer->nactive : MAX_KICKED);
+	for (int i = 0; i < consumer->nstarted && (all || list->cnt < MAX_KICKED); i++)
+	{
+		ConsumerPartition *part = &consumer->parts[i];
+		bool		named = false;
+
+		if (!part->active)
+			continue;
+		for (int j = 0; j < list->cnt && !all && !named; j++)
+			named = part->broker != NO_BROKER &&
+				consumer->parts[consumer->part_of[list->elems[j].partition]].broker == part->broker;
+		if (!named)
+			rd_kafka_topic_partition_list_add(list, consumer->topic, part->partition)->offset =
+				RD_KAFKA_OFFSET_END;
+	}
+	(void) rd_kafka_offsets_for_times(consumer->handle->rk, list, 0);
+	rd_kafka_topic_partition_list_destroy(list);
 }
 
 /*
@@ -528,6 +548,8 @@ take_entry(KafkaConsumer *consumer, rd_kafka_message_t *rkm, KafkaMessage *messa
 		return false;
 	}
 
+	if (unlikely(part->broker == NO_BROKER))
+		part->broker = rd_kafka_message_broker_id(rkm);
 	part->next = rkm->offset + 1;
 	message->partition = rkm->partition;
 	message->offset = rkm->offset;
@@ -656,13 +678,13 @@ wait_for_rest(KafkaConsumer *consumer)
 
 	/*
 	 * After a restart librdkafka may have looked at the partition while messages from before were
-	 * queued, and then looks again only after a second: see kick_fetcher().
+	 * queued, and then looks again only after a second: see kick_fetchers().
 	 */
 	if (consumer->nap == 0)
 		consumer->nap = FIRST_NAP_MS;
 	if (!wait_and_count(consumer, Min(left, consumer->nap)))
 	{
-		kick_fetcher(consumer);
+		kick_fetchers(consumer, true);
 		consumer->nap = Min(consumer->nap * 4, POLL_CAP_MS);
 	}
 }
@@ -768,7 +790,7 @@ KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message)
 
 		CHECK_FOR_INTERRUPTS();
 		if (consumer->received - consumer->kicked >= KICK_INTERVAL)
-			kick_fetcher(consumer);
+			kick_fetchers(consumer, false);
 		if (consumer->handle->kind == KAFKA_HANDLE_SMALL && consumer->received >= SMALL_SCAN)
 			move_to_bulk(consumer);
 

@@ -15,6 +15,7 @@ typedef struct ConsumerPartition
 	int			range;			/* in KafkaConsumer.ranges: the one being read */
 	int			last_range;		/* the last one of this partition */
 	int64		next;			/* the offset after the last one seen */
+	int32		broker;			/* that its messages come from; -1: not known yet */
 	int64		tail_from;		/* from this offset on messages are waited for */
 	bool		active;			/* librdkafka is fetching it */
 	bool		tailing;		/* has come to tail_from */

@@ -32,4 +32,37 @@ foreach my $n (1 .. 3)
 	$cluster->start($n);
 }
 
+# The stall. librdkafka before 2.2 looks at a partition whose queue was full only once a second, unless
+# the thread of its broker is woken. Here ten brokers are connected, one of them has all messages, in
+# batches that fill the queue at once, and the reader is slow: woken at random, the right broker was
+# asleep for one to three seconds of this scan.
+my $mock = KafkaFdw::Test->tool('kmock', 10);
+
+$mock->ok('topic wide 10 1');
+$mock->ok('topic long 1 1');
+KafkaFdw::Test->create_server($node, 'mock', $mock->greeting, "linger_ms '500'");
+$node->safe_psql('postgres', q{
+	CREATE FOREIGN TABLE wide (partition int, value text) SERVER mock;
+	CREATE FOREIGN TABLE long (value text) SERVER mock;
+	INSERT INTO wide SELECT i % 10, i FROM generate_series(1, 10000) i;
+	INSERT INTO long SELECT '' FROM generate_series(1, 300000) i;
+});
+
+my $shortest;
+
+foreach my $run (1 .. 3)
+{
+	last if defined $shortest && $shortest < 600;
+	my $plan = $node->safe_psql('postgres', q{
+		SET jit = off;
+		SELECT count(*) FROM wide;
+		EXPLAIN (ANALYZE, COSTS OFF) SELECT count(*) FROM long WHERE md5(md5(md5(value))) > '';
+	});
+	my ($waited) = $plan =~ /Kafka Wait Time: ([\d.]+) ms/;
+
+	$shortest = $waited if !defined $shortest || $waited < $shortest;
+}
+cmp_ok($shortest, '<', 600, 'a slow reader never waits for a broker that has more');
+$mock->quit;
+
 done_testing();

@@ -1,0 +1,77 @@
+# bench/instructions.sh
+#		Instructions that a row costs, counted by valgrind's callgrind: they do not depend on what else
+#		the machine does. Sourced by bench/run, which has it last: the server is started anew.
+#
+# The same statement runs in two sessions, for fewer and for more rows; the difference is the rows'.
+
+# Wait until the server answers: under valgrind it is slow.
+wait_for_server()
+{
+	local i
+
+	for ((i = 0; i < 600; i++)); do
+		pg_isready -q && return
+		sleep 0.1
+	done
+	die "PostgreSQL does not start under valgrind"
+}
+
+# Run a statement in a session; prints the backend's id, whose counts are complete when it has ended.
+counted_session()
+{
+	local pid
+
+	pid=$(sql -c "SELECT pg_backend_pid()" -c "$1" | head -n 1)
+	gone "$pid" 600 || die "a backend does not end under valgrind"
+	say "$pid"
+}
+
+# count_rows CASE FEWER MORE STATEMENT, in which ROWS stands for their number.
+count_rows()
+{
+	local few
+	local many
+	local printed
+
+	progress "counting instructions: $1"
+	few=$(counted_session "${4//ROWS/$2}")
+	many=$(counted_session "${4//ROWS/$3}")
+	printed=$("$bench/instructions.py" "$work/tmp/callgrind.$few" "$work/tmp/callgrind.$many" $(($3 - $2)))
+	record instructions "$1" ours 1 "$printed"
+}
+
+section_instructions()
+{
+	local bindir
+	local few=$((20000 / (scale > 1 ? 2 : 1)))
+	local many=$((60000 / (scale > 1 ? 3 : 1)))
+	local range='partition = 0 AND "offset" < ROWS'
+	local name
+
+	if ! command -v valgrind >/dev/null; then
+		skip "instructions" "valgrind is not installed"
+		return
+	fi
+	have_topic log1 || prepare_topic log1
+	sql -c "SELECT kafka_create_topic('counted', 1)" \
+		-c "CREATE FOREIGN TABLE counted (value text) SERVER kafka" >/dev/null
+	bindir=$("$pg_config" --bindir)
+	as_user "$bindir/pg_ctl" -D "$work/data" -s -w stop
+	as_user valgrind --tool=callgrind --trace-children=yes --separate-threads=yes \
+		--callgrind-out-file="$work/tmp/callgrind.%p" "$bindir/postgres" -D "$work/data" -p "$PGPORT" \
+		-k "$work/tmp" -c listen_addresses= -c fsync=off >"$work/tmp/valgrind.log" 2>&1 &
+	wait_for_server
+	count_rows scan-count "$few" "$many" "SELECT count(*) FROM log1 WHERE $range"
+	count_rows scan-sum "$few" "$many" "SELECT sum(octet_length(value)) FROM log1 WHERE $range"
+	count_rows scan-all "$few" "$many" "SELECT count(partition), count(\"offset\"), count(\"timestamp\"),
+		count(key), sum(octet_length(value)) FROM log1 WHERE $range"
+	for name in json csv; do
+		! sql -c "SELECT FROM ${name}_fields LIMIT 1" >/dev/null 2>&1 ||
+			count_rows "scan-$name" "$few" "$many" "SELECT $all_fields FROM
+				(SELECT * FROM ${name}_fields LIMIT ROWS) s"
+	done
+	count_rows insert "$few" "$many" "INSERT INTO counted SELECT repeat('x', 100) FROM
+		generate_series(1, ROWS)"
+	count_rows send 100 300 "SELECT kafka_send('counted', 'this is a test log') FROM
+		generate_series(1, ROWS)"
+}
