@@ -20,6 +20,8 @@
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
 #include "utils/builtins.h"
+#include "utils/bytea.h"
+#include "utils/float.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -46,11 +48,19 @@ struct KafkaDatumReader
 	MemoryContext domain_context;
 };
 
+/* The settings that an output function may look at. */
+typedef enum OutputSettings
+{
+	SETTINGS_NONE,
+	SETTINGS_STYLE,				/* of dates, intervals, floating-point numbers and bytea */
+	SETTINGS_ALL				/* search_path too */
+} OutputSettings;
+
 struct KafkaDatumWriter
 {
 	bool		bytes;
 	bool		varlena;
-	bool		settings;		/* the output depends on settings */
+	OutputSettings settings;	/* that the output depends on */
 	int			encoding;
 	FmgrInfo	output;
 };
@@ -352,16 +362,27 @@ KafkaDatumRead(KafkaDatumReader *reader, const char *data, Size len, KafkaFailur
  * ------------------------------------------------------------------------ */
 
 /*
- * True where a type's output can depend on a setting: where its output function is not immutable,
- * and of those that are called so in spite of extra_float_digits, IntervalStyle and bytea_output.
- * Enum labels are stable only since they can be renamed.
+ * What a type's output can depend on. Some functions are called immutable in spite of
+ * extra_float_digits, IntervalStyle and bytea_output; enum labels are stable only since they can be
+ * renamed.
  */
-static bool
-output_depends_on_settings(Oid type, Oid output)
+static OutputSettings
+settings_of(Oid type, Oid output)
 {
-	if (type == FLOAT4OID || type == FLOAT8OID || type == INTERVALOID || type == BYTEAOID)
-		return true;
-	return func_volatile(output) != PROVOLATILE_IMMUTABLE && get_typtype(type) != TYPTYPE_ENUM;
+	switch (type)
+	{
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+		case INTERVALOID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+		case BYTEAOID:
+			return SETTINGS_STYLE;
+	}
+	if (func_volatile(output) == PROVOLATILE_IMMUTABLE || get_typtype(type) == TYPTYPE_ENUM)
+		return SETTINGS_NONE;
+	return SETTINGS_ALL;
 }
 
 KafkaDatumWriter *
@@ -377,16 +398,18 @@ KafkaDatumOpenWrite(Oid type, int encoding)
 	writer->encoding = encoding;
 	getTypeOutputInfo(type, &output, &varlena);
 	fmgr_info(output, &writer->output);
-	writer->settings = output_depends_on_settings(type, output);
+	writer->settings = settings_of(type, output);
 	return writer;
 }
 
 /*
  * As postgres_fdw does it: formats that any session reads the same way, and names with their schema
- * but for those of pg_catalog. Ended by AtEOXact_GUC, also by an error's.
+ * but for those of pg_catalog. Returns the nest level, which AtEOXact_GUC ends, also where there is
+ * an error; 0 where the session has it all as it should be, which spares five settings for each
+ * value.
  */
 static int
-fix_settings(void)
+fix_settings(OutputSettings which)
 {
 	static const struct
 	{
@@ -399,8 +422,13 @@ fix_settings(void)
 		{"bytea_output", "hex"},
 		{"search_path", "pg_catalog"}
 	};
-	int			nestlevel = NewGUCNestLevel();
+	int			nestlevel;
 
+	if (which == SETTINGS_STYLE && DateStyle == USE_ISO_DATES &&
+		IntervalStyle == INTSTYLE_POSTGRES && extra_float_digits > 0 &&
+		bytea_output == BYTEA_OUTPUT_HEX)
+		return 0;
+	nestlevel = NewGUCNestLevel();
 	for (int i = 0; i < lengthof(settings); i++)
 		(void) set_config_option(settings[i].name, settings[i].value, PGC_USERSET,
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
@@ -411,14 +439,11 @@ fix_settings(void)
 static char *
 call_output(KafkaDatumWriter *writer, Datum value)
 {
-	int			nestlevel;
-	char	   *result;
+	int			nestlevel = writer->settings != SETTINGS_NONE ? fix_settings(writer->settings) : 0;
+	char	   *result = OutputFunctionCall(&writer->output, value);
 
-	if (!writer->settings)
-		return OutputFunctionCall(&writer->output, value);
-	nestlevel = fix_settings();
-	result = OutputFunctionCall(&writer->output, value);
-	AtEOXact_GUC(true, nestlevel);
+	if (nestlevel > 0)
+		AtEOXact_GUC(true, nestlevel);
 	return result;
 }
 

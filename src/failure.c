@@ -25,6 +25,8 @@
 #include "compat.h"
 #include "failure.h"
 
+#define KEEP_NOTES 8192
+
 /* So many levels of nesting are no danger to the stack. */
 #define SAFE_NESTING 100
 
@@ -34,6 +36,19 @@ KafkaFailureInit(KafkaFailure *failure, bool soft)
 	memset(failure, 0, sizeof(KafkaFailure));
 	failure->soft = soft;
 	initStringInfo(&failure->notes);
+}
+
+/* Errors quote what they are about, which can be all of a large message. */
+void
+KafkaFailureForget(KafkaFailure *failure)
+{
+	failure->failed = false;
+	if (failure->notes.maxlen > KEEP_NOTES)
+	{
+		failure->notes.data = repalloc(failure->notes.data, KEEP_NOTES);
+		failure->notes.maxlen = KEEP_NOTES;
+	}
+	resetStringInfo(&failure->notes);
 }
 
 void

@@ -38,13 +38,15 @@ typedef struct KafkaInput
 /* Allocated in the current context, which has to live as long as the failure is used. */
 extern void KafkaFailureInit(KafkaFailure *failure, bool soft);
 
+/* The slow part of KafkaFailureReset. */
+extern void KafkaFailureForget(KafkaFailure *failure);
+
 /* Before each message. */
 static inline void
 KafkaFailureReset(KafkaFailure *failure)
 {
-	if (failure->failed)
-		resetStringInfo(&failure->notes);
-	failure->failed = false;
+	if (unlikely(failure->failed))
+		KafkaFailureForget(failure);
 	failure->column = NULL;
 }
 

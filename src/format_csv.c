@@ -203,29 +203,31 @@ read_field(const CsvReader *csv, const char *p, const char *end, CsvPiece *piece
 
 /*
  * The message's fields, as many as are to be read. Returns how many there are before something is
- * wrong; *more is true where there are others behind them.
+ * wrong; *more is true where there are others behind them. Where that is bad data itself, so is
+ * what may be wrong with them, which COPY would come to first.
  */
 static int
 split_message(CsvReader *csv, const char *p, const char *end, bool *more, CsvProblem *problem)
 {
 	int			count = 0;
+	CsvPiece	extra;
 
 	*more = true;
 	*problem = CSV_OK;
-	while (count < csv->nread)
+	while (count < csv->nread || csv->strict_extra)
 	{
-		p = read_field(csv, p, end, &csv->pieces[count], problem);
+		p = read_field(csv, p, end, count < csv->nread ? &csv->pieces[count] : &extra, problem);
 		if (*problem != CSV_OK)
-			return count;
+			break;
 		count++;
 		if (p == end)
 		{
-			*more = false;
+			*more = count > csv->nread;
 			break;
 		}
 		p++;
 	}
-	return count;
+	return Min(count, csv->nread);
 }
 
 /* The line end that a message may have behind its row is none of the row. */

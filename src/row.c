@@ -27,9 +27,6 @@
 #include "compat.h"
 #include "row_private.h"
 
-/* Format json comes with the next commits. */
-#pragma weak KafkaFormatJson
-
 /* The largest and smallest times of Kafka that PostgreSQL has, in ms since 1970. */
 #define MIN_MS (MIN_TIMESTAMP / 1000 + EPOCH_DIFFERENCE_MS)
 #define MAX_MS (END_TIMESTAMP / 1000 + EPOCH_DIFFERENCE_MS) /* exclusive */
@@ -150,11 +147,6 @@ kafka_row_format(const KafkaTable *table)
 	switch (table->format)
 	{
 		case KAFKA_FORMAT_JSON:
-			if (&KafkaFormatJson == NULL)
-				ereport(ERROR,
-						(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-						 errmsg("format \"%s\" is not supported by this version of kafka_fdw",
-								"json")));
 			return &KafkaFormatJson;
 		case KAFKA_FORMAT_CSV:
 			return &KafkaFormatCsv;

@@ -10,10 +10,13 @@
 
 #include "access/sysattr.h"
 #include "catalog/pg_type.h"
+#include "mb/pg_wchar.h"
 #include "utils/memutils.h"
 
 #include "header.h"
 #include "row_private.h"
+
+#define MAX_SKIPPED_NOTE 400		/* bytes of the first error, in the WARNING */
 
 static bool
 is_junk(KafkaPart part)
@@ -219,18 +222,19 @@ store_junk(KafkaRow *row, const KafkaMessage *message, Datum *values, bool *isnu
 	row->column = NULL;
 }
 
-/* Count a row that is left out. */
+/* Count a row that is left out, and remember the first one, of which an error can quote a lot. */
 static void
 skip_row(KafkaRow *row, const KafkaMessage *message)
 {
-	if (row->nskipped++ == 0)
-	{
-		MemoryContext oldcontext = MemoryContextSwitchTo(row->context);
+	const char *notes = row->failure.notes.data;
+	int			len = (int) strcspn(notes, "\n");
 
-		row->first_skipped = psprintf("partition %d, offset %lld: %s", message->partition,
-									  (long long) message->offset, row->failure.notes.data);
-		MemoryContextSwitchTo(oldcontext);
-	}
+	if (row->nskipped++ > 0)
+		return;
+	len = pg_mbcliplen(notes, len, MAX_SKIPPED_NOTE);
+	row->first_skipped = MemoryContextAlloc(row->context, MAX_SKIPPED_NOTE + 100);
+	snprintf(row->first_skipped, MAX_SKIPPED_NOTE + 100, "partition %d, offset %lld: %.*s",
+			 message->partition, (long long) message->offset, len, notes);
 }
 
 /* What was noted of a message: whether its row is to be shown. */
@@ -304,9 +308,8 @@ KafkaRowWarnSkipped(const KafkaRow *row, int64 skipped)
 {
 	if (skipped > 0)
 		ereport(WARNING,
-				(errcode(ERRCODE_DATA_EXCEPTION),
-				 errmsg_plural("%lld message of topic \"%s\" could not be decoded and was left out",
+				(errmsg_plural("%lld message of topic \"%s\" could not be decoded and was left out",
 							   "%lld messages of topic \"%s\" could not be decoded and were left out",
 							   skipped, (long long) skipped, row->topic),
-				 row->first_skipped ? errdetail("The first was %s", row->first_skipped) : 0));
+				 row->first_skipped ? errdetail("The first is at %s.", row->first_skipped) : 0));
 }
