@@ -22,6 +22,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "access/parallel.h"
 #include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -279,7 +280,8 @@ destroy_handle(KafkaHandle *handle)
 
 /*
  * At the backend's end. A handle is destroyed within milliseconds, unless it sits in a name look-up,
- * say: then the process ends without it, by leave_threads_behind().
+ * say: then the process ends without it, by leave_threads_behind(). So does a parallel worker, whose
+ * end a session waits for.
  */
 static void
 on_backend_exit(int code, Datum arg)
@@ -287,6 +289,11 @@ on_backend_exit(int code, Datum arg)
 	dlist_mutable_iter iter;
 
 	exit_code = code;
+	if (IsParallelWorker())
+	{
+		pg_atomic_fetch_add_u32(&nthreads, 1);
+		return;
+	}
 	dlist_foreach_modify(iter, &handles)
 	{
 		KafkaHandle *handle = dlist_container(KafkaHandle, node, iter.cur);

@@ -137,6 +137,12 @@ extern bool KafkaConnectionRetry(const KafkaDeadline *deadline);
 extern int	KafkaConnectionSqlState(rd_kafka_resp_err_t err);
 
 /*
+ * True for errors that pass: a partition between two leaders, a group between two coordinators, a
+ * broker that is starting. Also called in threads.
+ */
+extern bool KafkaConnectionErrorPasses(rd_kafka_resp_err_t err);
+
+/*
  * The cause of a failure in words: librdkafka's text for err and, where the broker connection said
  * more, that. Without a trailing full stop; palloc'd.
  */

@@ -93,8 +93,9 @@ release_consumer(void *arg)
 	consumer->handle = NULL;
 }
 
-KafkaConsumer *
-KafkaConsumerOpen(const KafkaServer *server, const char *topic, bool read_committed, bool tail)
+static KafkaConsumer *
+open_consumer(const KafkaServer *server, const char *topic, bool read_committed,
+			  KafkaHandleKind kind)
 {
 	KafkaConsumer *consumer = palloc0(sizeof(KafkaConsumer));
 
@@ -106,9 +107,21 @@ KafkaConsumerOpen(const KafkaServer *server, const char *topic, bool read_commit
 	consumer->callback.func = release_consumer;
 	consumer->callback.arg = consumer;
 	MemoryContextRegisterResetCallback(consumer->cxt, &consumer->callback);
-	consumer->handle = KafkaConnectionCheckout(&consumer->server,
-											   tail ? KAFKA_HANDLE_TAIL : KAFKA_HANDLE_SMALL);
+	consumer->handle = KafkaConnectionCheckout(&consumer->server, kind);
 	return consumer;
+}
+
+KafkaConsumer *
+KafkaConsumerOpen(const KafkaServer *server, const char *topic, bool read_committed, bool tail)
+{
+	return open_consumer(server, topic, read_committed,
+						 tail ? KAFKA_HANDLE_TAIL : KAFKA_HANDLE_SMALL);
+}
+
+KafkaConsumer *
+KafkaConsumerOpenBulk(const KafkaServer *server, const char *topic, bool read_committed)
+{
+	return open_consumer(server, topic, read_committed, KAFKA_HANDLE_BULK);
 }
 
 void
@@ -180,15 +193,62 @@ first_offset(const KafkaRange *range, const ConsumerPartition *part)
 	return Min(range->start, Max(part->tail_from, part->next));
 }
 
-/* Keep as many partitions going as the scan's size asks for; a tail needs all of them. */
+/* How many partitions to fetch at once: as the scan's size asks for; a tail needs all of them. */
+static int
+window_size(const KafkaConsumer *consumer)
+{
+	if (consumer->tail.wait_timeout != 0)
+		return INT_MAX;
+	return consumer->handle->kind == KAFKA_HANDLE_SMALL ? SMALL_WINDOW : BULK_WINDOW;
+}
+
+/* Keep as many partitions going. */
 static void
 fill_window(KafkaConsumer *consumer)
 {
-	int			window = consumer->tail.wait_timeout != 0 ? INT_MAX
-		: consumer->handle->kind == KAFKA_HANDLE_SMALL ? SMALL_WINDOW : BULK_WINDOW;
+	int			window = window_size(consumer);
 
 	while (consumer->nstarted < consumer->nparts && consumer->nactive < window)
 		start_partition(consumer, &consumer->parts[consumer->nstarted++]);
+}
+
+/*
+ * The same from the feed. Only while no message is under way that was taken from the queue before:
+ * it may be one of the same partition, fetched for an earlier piece.
+ */
+static void
+fill_from_feed(KafkaConsumer *consumer)
+{
+	int			window = window_size(consumer);
+	KafkaRange	piece;
+
+	while (consumer->nactive < window &&
+		   consumer->feed.next_partition(consumer->feed.arg, &piece))
+	{
+		ConsumerPartition *part = &consumer->parts[piece.partition];
+
+		if (!part->done)
+			elog(ERROR, "partition %d of topic \"%s\" is being read already", part->partition,
+				 consumer->topic);
+		consumer->ranges[part->range] = piece;
+		part->next = piece.start;
+		part->done = false;
+		consumer->ndone--;
+		start_partition(consumer, part);
+	}
+}
+
+/* Make the next range of a partition the current one; false where there is none. */
+static bool
+next_range(KafkaConsumer *consumer, ConsumerPartition *part)
+{
+	if (consumer->feed.next_piece)
+		return consumer->feed.next_piece(consumer->feed.arg, part->partition,
+										 current_range(consumer, part));
+	if (part->range >= part->last_range)
+		return false;
+	part->range++;
+	return true;
 }
 
 /*
@@ -199,12 +259,10 @@ static void
 finish_range(KafkaConsumer *consumer, ConsumerPartition *part)
 {
 	consumer->stall_since = 0;
-	while (part->range < part->last_range)
+	while (next_range(consumer, part))
 	{
-		KafkaRange *range;
+		KafkaRange *range = current_range(consumer, part);
 
-		part->range++;
-		range = current_range(consumer, part);
 		if (range->end <= part->next)
 			continue;			/* passed already, by a gap in the offsets */
 		if (first_offset(range, part) > part->next + SKIP_GAP)
@@ -223,13 +281,10 @@ finish_range(KafkaConsumer *consumer, ConsumerPartition *part)
 	fill_window(consumer);
 }
 
-/* Ranges are the caller's own: checked, so that a mistake there is not a wrong result here. */
-void
-KafkaConsumerStart(KafkaConsumer *consumer, const KafkaRange *ranges, int nranges,
-				   const KafkaTail *tail)
+/* Begin anew, with room for so many ranges, in partitions up to one. */
+static void
+restart(KafkaConsumer *consumer, int nranges, int max_partition)
 {
-	ConsumerPartition *part = NULL;
-
 	stop_all(consumer);
 	if (consumer->ranges)
 	{
@@ -239,19 +294,46 @@ KafkaConsumerStart(KafkaConsumer *consumer, const KafkaRange *ranges, int nrange
 		consumer->ranges = NULL;
 	}
 	memset(&consumer->tail, 0, sizeof(consumer->tail));
-	if (tail)
-		consumer->tail = *tail;
+	memset(&consumer->feed, 0, sizeof(consumer->feed));
 	consumer->nstarted = consumer->nactive = consumer->ndone = consumer->ntailing = 0;
 	consumer->received = consumer->kicked = 0;
 	consumer->tail_since = consumer->wait_since = consumer->stall_since = 0;
-	consumer->max_partition = nranges > 0 ? ranges[nranges - 1].partition : -1;
+	consumer->max_partition = max_partition;
 
 	consumer->ranges = MemoryContextAlloc(consumer->cxt, nranges * sizeof(KafkaRange));
-	memcpy(consumer->ranges, ranges, nranges * sizeof(KafkaRange));
 	consumer->parts = MemoryContextAllocZero(consumer->cxt, nranges * sizeof(ConsumerPartition));
-	consumer->part_of = MemoryContextAlloc(consumer->cxt,
-										   (consumer->max_partition + 1) * sizeof(int));
-	memset(consumer->part_of, -1, (consumer->max_partition + 1) * sizeof(int));
+	consumer->part_of = MemoryContextAlloc(consumer->cxt, (max_partition + 1) * sizeof(int));
+	memset(consumer->part_of, -1, (max_partition + 1) * sizeof(int));
+}
+
+void
+KafkaConsumerStartFed(KafkaConsumer *consumer, int npartitions, const KafkaFeed *feed)
+{
+	restart(consumer, npartitions, npartitions - 1);
+	consumer->feed = *feed;
+	for (int i = 0; i < npartitions; i++)
+	{
+		ConsumerPartition *part = &consumer->parts[i];
+
+		part->partition = part->range = part->last_range = consumer->part_of[i] = i;
+		part->tail_from = KAFKA_NO_END;
+		part->done = true;
+	}
+	consumer->nparts = consumer->nstarted = consumer->ndone = npartitions;
+	fill_from_feed(consumer);
+}
+
+/* Ranges are the caller's own: checked, so that a mistake there is not a wrong result here. */
+void
+KafkaConsumerStart(KafkaConsumer *consumer, const KafkaRange *ranges, int nranges,
+				   const KafkaTail *tail)
+{
+	ConsumerPartition *part = NULL;
+
+	restart(consumer, nranges, nranges > 0 ? ranges[nranges - 1].partition : -1);
+	if (tail)
+		consumer->tail = *tail;
+	memcpy(consumer->ranges, ranges, nranges * sizeof(KafkaRange));
 	for (int i = 0; i < nranges; i++)
 	{
 		if (ranges[i].partition < 0 || ranges[i].start < 0 || ranges[i].end <= ranges[i].start ||
@@ -373,15 +455,15 @@ skip_truncated(KafkaConsumer *consumer, ConsumerPartition *part)
 				 errhint("Run the statement again.")));
 
 	stop_partition(consumer, part);
-	for (int i = part->range; i <= part->last_range; i++)
+	do
 	{
-		KafkaRange *range = &consumer->ranges[i];
+		KafkaRange *range = current_range(consumer, part);
 		int64		from = Max(range->start, part->next);
 		int64		to = Min(range->end, low);
 
 		if (to > from)
 			consumer->counters.lost += to - from;
-	}
+	} while (current_range(consumer, part)->end <= low && next_range(consumer, part));
 	part->next = low;
 	if (low >= current_range(consumer, part)->end)
 		finish_range(consumer, part);
@@ -650,17 +732,23 @@ max_wait_is_over(KafkaConsumer *consumer)
 	return ms_since(consumer->tail_since, now) >= consumer->tail.max_wait;
 }
 
+void
+KafkaConsumerWarnOfLost(const char *topic, int64 lost)
+{
+	ereport(WARNING,
+			(errmsg(INT64_FORMAT " offsets of topic \"%s\" were deleted while it was being read",
+					lost, topic),
+			 errhint("The topic's retention is shorter than the scan; the rows are missing from "
+					 "its result.")));
+}
+
 /* What retention took while the scan ran is said once, when the rest has been read. */
 static void
 warn_of_lost(KafkaConsumer *consumer)
 {
-	if (consumer->counters.lost <= consumer->warned)
+	if (consumer->counters.lost <= consumer->warned || consumer->feed.next_piece)
 		return;
-	ereport(WARNING,
-			(errmsg(INT64_FORMAT " offsets of topic \"%s\" were deleted while it was being read",
-					consumer->counters.lost - consumer->warned, consumer->topic),
-			 errhint("The topic's retention is shorter than the scan; the rows are missing from "
-					 "its result.")));
+	KafkaConsumerWarnOfLost(consumer->topic, consumer->counters.lost - consumer->warned);
 	consumer->warned = consumer->counters.lost;
 }
 
@@ -692,6 +780,8 @@ KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message)
 			}
 		}
 		consumer->ibatch = consumer->nbatch = 0;
+		if (consumer->feed.next_partition)
+			fill_from_feed(consumer);
 		if (consumer->ndone == consumer->nparts)
 		{
 			warn_of_lost(consumer);

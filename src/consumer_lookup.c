@@ -59,35 +59,16 @@ free_lookup(void *arg)
 	free(lookup);
 }
 
-/* Errors that pass: a partition between two leaders, a broker that is starting. */
-static bool
-is_passing(rd_kafka_resp_err_t err)
-{
-	switch (err)
-	{
-		case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
-		case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
-		case RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE:
-		case RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE:
-		case RD_KAFKA_RESP_ERR_NETWORK_EXCEPTION:
-		case RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR:
-		case RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE:
-		case RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH:
-		case RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH:
-		case RD_KAFKA_RESP_ERR__TRANSPORT:
-		case RD_KAFKA_RESP_ERR__TIMED_OUT:
-		case RD_KAFKA_RESP_ERR__WAIT_CACHE:
-		case RD_KAFKA_RESP_ERR__NOENT:
-			return true;
-		default:
-			return false;
-	}
-}
-
+/*
+ * Partitions are asked for that metadata have just named: where librdkafka does not know one, its
+ * cache is behind.
+ */
 static bool
 retry(const Lookup *lookup)
 {
-	return is_passing(lookup->err) && KafkaConnectionRetry(&lookup->deadline);
+	return (KafkaConnectionErrorPasses(lookup->err) ||
+			lookup->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION) &&
+		KafkaConnectionRetry(&lookup->deadline);
 }
 
 static int

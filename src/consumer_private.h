@@ -43,6 +43,7 @@ struct KafkaConsumer
 
 	int			nap;			/* ms to wait before librdkafka is woken; 0: the first time */
 	KafkaTail	tail;
+	KafkaFeed	feed;			/* its functions are NULL where ranges are known from the start */
 	TimestampTz stall_since;	/* when the present wait for the rest began; 0: none */
 	TimestampTz tail_since;		/* when the snapshot's end was reached; 0: not yet */
 	TimestampTz wait_since;		/* when the present wait at the end began; 0: not waiting */
