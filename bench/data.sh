@@ -33,6 +33,8 @@ CREATE EXTENSION kafka_fdw;
 CREATE EXTENSION file_fdw;
 CREATE SERVER files FOREIGN DATA WRAPPER file_fdw;
 CREATE SERVER kafka FOREIGN DATA WRAPPER kafka_fdw OPTIONS (bootstrap_servers '$KAFKA_BOOTSTRAP');
+-- A second server comes later.
+ALTER DATABASE $PGDATABASE SET kafka_fdw.default_server = 'kafka';
 -- One processor for each statement, and no compiler in it, unless a section asks for that.
 ALTER SYSTEM SET max_parallel_workers_per_gather = 0;
 ALTER SYSTEM SET jit = off;

@@ -62,6 +62,10 @@ section_instructions()
 		-k "$work/tmp" -c listen_addresses= -c fsync=off >"$work/tmp/valgrind.log" 2>&1 &
 	wait_for_server
 	count_rows scan-count "$few" "$many" "SELECT count(*) FROM log1 WHERE $range"
+	count_rows insert "$few" "$many" "INSERT INTO counted SELECT repeat('x', 100) FROM
+		generate_series(1, ROWS)"
+	# Enough to know that it works.
+	[ "$length" != short ] || return 0
 	count_rows scan-sum "$few" "$many" "SELECT sum(octet_length(value)) FROM log1 WHERE $range"
 	count_rows scan-all "$few" "$many" "SELECT count(partition), count(\"offset\"), count(\"timestamp\"),
 		count(key), sum(octet_length(value)) FROM log1 WHERE $range"
@@ -70,8 +74,6 @@ section_instructions()
 			count_rows "scan-$name" "$few" "$many" "SELECT $all_fields FROM
 				(SELECT * FROM ${name}_fields LIMIT ROWS) s"
 	done
-	count_rows insert "$few" "$many" "INSERT INTO counted SELECT repeat('x', 100) FROM
-		generate_series(1, ROWS)"
 	count_rows send 100 300 "SELECT kafka_send('counted', 'this is a test log') FROM
 		generate_series(1, ROWS)"
 }

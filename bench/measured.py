@@ -67,6 +67,8 @@ class Results:
         values = dict(pair.split("=", 1) for pair in pairs.split() if "=" in pair)
         if "user" in values:
             values["cpu"] = str(float(values["user"]) + float(values["sys"]))
+        if "inner" in values:
+            values["wall"] = values["inner"]
         if "peak" in values:
             values["added"] = str(int(values["peak"]) - int(values["rss"]))
         self.runs[section, case, system][number] = values

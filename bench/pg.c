@@ -6,20 +6,19 @@
  *	pg [-s SQL]... run SQL
  *		one statement, in a session that has run those of -s
  *	pg [-s SQL]... -n COUNT [-c SESSIONS] loop SQL
- *		a statement again and again, prepared, in so many sessions at once; $1, where it has one, is
- *		the number of the execution, counted through all sessions
+ *		a statement again and again, prepared, COUNT times in all, in so many sessions at once
  *
  * The server is the one that libpq's environment names, on this machine: what a backend costs is read
  * from /proc. Prints "key=value" pairs in one line: times of run in seconds, those of loop in
  * microseconds, memory in kilobytes; "main" is the backend's own thread, "cpu" all of its threads.
- * "result" is the first row. Exit status 2: the statement failed, and "error" says why.
+ * "kept" is what the statement left of memory that no other process shares; "result" is the first row.
+ * Exit status 2: the statement failed, and "error" says why.
  */
 #define _GNU_SOURCE
 
 #include <getopt.h>
 #include <libpq-fe.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -31,11 +30,8 @@ typedef struct Session
 {
 	PGconn	   *conn;
 	pthread_t	thread;
-	const char *statement;
 	double	   *times;			/* of the executions */
 	int			count;
-	int			first;			/* number of the first execution */
-	bool		numbered;		/* the statement has a parameter */
 	int			errors;
 	char		error[256];		/* the first one */
 } Session;
@@ -109,7 +105,7 @@ open_proc(int pid, const char *name, const char *mode)
 	return file;
 }
 
-/* VmRSS and its like, in kilobytes. */
+/* VmRSS and its like, in kilobytes. RssAnon is what a process shares with no other. */
 static long
 memory_of(int pid, const char *what)
 {
@@ -180,6 +176,7 @@ command_run(const char *statement)
 	PGconn	   *conn = open_session();
 	int			pid = PQbackendPID(conn);
 	long		before = memory_of(pid, "VmRSS");
+	long		before_own = memory_of(pid, "RssAnon");
 	PGresult   *result;
 	ExecStatusType status;
 	Usage		begin;
@@ -190,9 +187,9 @@ command_run(const char *statement)
 	result = PQexec(conn, statement);
 	end = usage_of(pid);
 	status = PQresultStatus(result);
-	printf("wall=%.6f cpu=%.6f main=%.6f rss=%ld peak=%ld after=%ld", (end.wall - begin.wall) / 1e6,
+	printf("wall=%.6f cpu=%.6f main=%.6f rss=%ld peak=%ld kept=%ld", (end.wall - begin.wall) / 1e6,
 		   end.cpu - begin.cpu, end.main - begin.main, before, memory_of(pid, "VmHWM"),
-		   memory_of(pid, "VmRSS"));
+		   memory_of(pid, "RssAnon") - before_own);
 	if (status == PGRES_TUPLES_OK && PQntuples(result) > 0)
 	{
 		printf(" result=");
@@ -224,14 +221,10 @@ loop(void *argument)
 	pthread_barrier_wait(&barrier);
 	for (int i = 0; i < session->count; i++)
 	{
-		char		number[16];
-		const char *values[1] = {number};
 		double		begin = now_us();
-		PGresult   *result;
+		PGresult   *result = PQexecPrepared(session->conn, "s", 0, NULL, NULL, NULL, 0);
 		ExecStatusType status;
 
-		snprintf(number, sizeof(number), "%d", session->first + i);
-		result = PQexecPrepared(session->conn, "s", session->numbered ? 1 : 0, values, NULL, NULL, 0);
 		session->times[i] = now_us() - begin;
 		status = PQresultStatus(result);
 		if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK && session->errors++ == 0)
@@ -247,7 +240,6 @@ start_session(Session *session, const char *statement)
 	PGresult   *result;
 
 	session->conn = open_session();
-	session->numbered = strstr(statement, "$1") != NULL;
 	result = PQprepare(session->conn, "s", statement, 0, NULL);
 	if (PQresultStatus(result) != PGRES_COMMAND_OK)
 	{
@@ -274,7 +266,6 @@ command_loop(const char *statement, int count, int nsessions)
 	for (int i = 0; i < nsessions; i++)
 	{
 		start_session(&sessions[i], statement);
-		sessions[i].first = i * each;
 		sessions[i].count = each;
 		sessions[i].times = times + i * each;
 		if (pthread_create(&sessions[i].thread, NULL, loop, &sessions[i]) != 0)

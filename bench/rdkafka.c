@@ -17,7 +17,9 @@
  *	rdkafka sync BROKERS TOPIC COUNT [PROPERTY=VALUE]...
  *		send row by row, and wait for each acknowledgement
  *
- * Prints "key=value" pairs in one line. What does not go as it should ends it with status 1.
+ * Prints "key=value" pairs in one line; "inner" is the time in seconds from when the brokers are
+ * connected to the last message, which is what a statement of a session in use can be compared with.
+ * What does not go as it should ends it with status 1.
  */
 #define _GNU_SOURCE
 
@@ -26,7 +28,6 @@
 #include "rows.h"
 #include "times.h"
 
-#define MAX_PARTITIONS 64
 #define BATCH_SIZE 1000
 #define KICK_INTERVAL 2000
 #define SPREAD 500				/* rows in a row that go to one partition */
@@ -47,6 +48,8 @@ static const char *const small_properties[] = {
 
 static long received;			/* messages */
 static long received_bytes;		/* of values */
+static int	npartitions;		/* of the topic that is read */
+static int	nbrokers;
 static long wanted;				/* messages that the topic has */
 static long acknowledged;
 static long refused;
@@ -110,40 +113,53 @@ drop_message(rd_kafka_message_t *message, void *opaque)
 
 /*
  * librdkafka before 2.2 looks at a full queue again only after up to a second, unless it is woken. A
- * request for metadata that nobody waits for does that.
+ * request that nobody waits for does that, for the broker that it goes to: one for metadata where
+ * there is one broker, else one for offsets, which goes to the leaders of all partitions.
  */
 static void
 kick(rd_kafka_t *rk, rd_kafka_topic_t *rkt)
 {
 	static long kicked = 0;
 	const struct rd_kafka_metadata *metadata;
+	rd_kafka_topic_partition_list_t *list;
 
 	if (received - kicked < KICK_INTERVAL)
 		return;
 	kicked = received;
-	if (rd_kafka_version() < 0x02020000 && rd_kafka_metadata(rk, 0, rkt, &metadata, 0) == 0)
-		rd_kafka_metadata_destroy(metadata);
+	if (rd_kafka_version() >= 0x02020000)
+		return;
+	if (nbrokers == 1)
+	{
+		if (rd_kafka_metadata(rk, 0, rkt, &metadata, 0) == 0)
+			rd_kafka_metadata_destroy(metadata);
+		return;
+	}
+	list = rd_kafka_topic_partition_list_new(npartitions);
+	for (int i = 0; i < npartitions; i++)
+		rd_kafka_topic_partition_list_add(list, rd_kafka_topic_name(rkt), i)->offset =
+			RD_KAFKA_OFFSET_END;
+	rd_kafka_offsets_for_times(rk, list, 0);
+	rd_kafka_topic_partition_list_destroy(list);
 }
 
-/* How many partitions the topic has. */
-static int
-count_partitions(rd_kafka_t *rk, rd_kafka_topic_t *rkt)
+/* How many partitions the topic has, and brokers the cluster. */
+static void
+look_at_topic(rd_kafka_t *rk, rd_kafka_topic_t *rkt)
 {
 	const struct rd_kafka_metadata *metadata;
 	rd_kafka_resp_err_t err = rd_kafka_metadata(rk, 0, rkt, &metadata, 10000);
-	int			n;
 
 	if (err)
 		fail("metadata", rd_kafka_err2str(err));
-	n = metadata->topics[0].partition_cnt;
+	npartitions = metadata->topics[0].partition_cnt;
+	nbrokers = metadata->broker_cnt;
 	rd_kafka_metadata_destroy(metadata);
-	if (n < 1 || n > MAX_PARTITIONS)
-		fail("topic", "unknown, or too many partitions");
-	return n;
+	if (npartitions < 1)
+		fail("topic", "unknown");
 }
 
 static void
-read_simple(rd_kafka_t *rk, const char *topic, int npartitions, int batches)
+read_simple(rd_kafka_t *rk, const char *topic, int batches)
 {
 	rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, topic, NULL);
 	rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
@@ -185,7 +201,7 @@ read_simple(rd_kafka_t *rk, const char *topic, int npartitions, int batches)
 }
 
 static void
-read_poll(rd_kafka_t *rk, const char *topic, int npartitions)
+read_poll(rd_kafka_t *rk, const char *topic)
 {
 	rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, topic, NULL);
 	rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(npartitions);
@@ -229,13 +245,13 @@ make_consumer(const char *brokers, const char *const *more, const char *group)
 	return make_handle(RD_KAFKA_CONSUMER, conf, brokers);
 }
 
-/* Set how many messages there are to read; the number of partitions is returned. */
-static int
+/* How many messages there are to read. */
+static void
 look_up(rd_kafka_t *rk, const char *topic)
 {
 	rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, topic, NULL);
-	int			npartitions = count_partitions(rk, rkt);
 
+	look_at_topic(rk, rkt);
 	rd_kafka_topic_destroy(rkt);
 	for (int i = 0; i < npartitions; i++)
 	{
@@ -247,7 +263,6 @@ look_up(rd_kafka_t *rk, const char *topic)
 			fail("watermarks", rd_kafka_err2str(err));
 		wanted += high - low;
 	}
-	return npartitions;
 }
 
 static void
@@ -256,12 +271,15 @@ command_read(char **args)
 	const char *topic = args[1];
 	int			poll = strcmp(args[2], "poll") == 0;
 	rd_kafka_t *rk = make_consumer(args[0], NULL, poll ? "group.id=bench" : NULL);
-	int			npartitions = look_up(rk, topic);
+	double		begin;
 
+	look_up(rk, topic);
+	begin = now_us();
 	if (poll)
-		read_poll(rk, topic, npartitions);
+		read_poll(rk, topic);
 	else
-		read_simple(rk, topic, npartitions, strcmp(args[2], "batch") == 0);
+		read_simple(rk, topic, strcmp(args[2], "batch") == 0);
+	printf("inner=%.6f ", (now_us() - begin) / 1e6);
 	rd_kafka_destroy_flags(rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 	printf("count=%ld bytes=%ld\n", received, received_bytes);
 }
@@ -359,13 +377,18 @@ produce(rd_kafka_t *rk, rd_kafka_topic_t *rkt, int partition, RowKind kind, long
 	}
 }
 
-/* Wait for what was sent to be acknowledged, and end. */
+/* Wait for what was sent to be acknowledged. */
 static void
-settle(rd_kafka_t *rk, rd_kafka_topic_t *rkt, long count)
+settle(rd_kafka_t *rk, long count)
 {
 	rd_kafka_flush(rk, 60000);
 	if (refused || acknowledged != count)
 		fail("send", "not everything was acknowledged");
+}
+
+static void
+end_producer(rd_kafka_t *rk, rd_kafka_topic_t *rkt)
+{
 	rd_kafka_topic_destroy(rkt);
 	rd_kafka_destroy(rk);
 }
@@ -374,7 +397,7 @@ static void
 command_fill(char **args)
 {
 	long		count = atol(args[3]);
-	int			npartitions = atoi(args[4]);
+	int			spread = atoi(args[4]);
 	char		codec[64];
 	char		size[64];
 	char	   *properties[] = {codec, size, "linger.ms=50", "queue.buffering.max.messages=200000", NULL};
@@ -390,11 +413,12 @@ command_fill(char **args)
 	rkt = rd_kafka_topic_new(rk, args[1], NULL);
 	for (long i = 0; i < count; i++)
 	{
-		produce(rk, rkt, (int) (i / SPREAD % npartitions), kind, i);
+		produce(rk, rkt, (int) (i / SPREAD % spread), kind, i);
 		if (i % 100 == 0)
 			rd_kafka_poll(rk, 0);
 	}
-	settle(rk, rkt, count);
+	settle(rk, count);
+	end_producer(rk, rkt);
 	printf("count=%ld\n", acknowledged);
 }
 
@@ -404,15 +428,19 @@ command_send(char **args)
 	long		count = atol(args[2]);
 	rd_kafka_t *rk = make_producer(args[0], args + 3);
 	rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, args[1], NULL);
+	double		begin;
 
+	look_at_topic(rk, rkt);
+	begin = now_us();
 	for (long i = 0; i < count; i++)
 	{
 		produce(rk, rkt, RD_KAFKA_PARTITION_UA, ROW_LOG, i);
 		if (i % 100 == 0)
 			rd_kafka_poll(rk, 0);
 	}
-	settle(rk, rkt, count);
-	printf("count=%ld\n", acknowledged);
+	settle(rk, count);
+	printf("inner=%.6f count=%ld\n", (now_us() - begin) / 1e6, acknowledged);
+	end_producer(rk, rkt);
 }
 
 static void
@@ -432,7 +460,8 @@ command_sync(char **args)
 			rd_kafka_poll(rk, 1000);
 		times[i] = now_us() - begin;
 	}
-	settle(rk, rkt, count);
+	settle(rk, count);
+	end_producer(rk, rkt);
 	printf("count=%ld", acknowledged);
 	print_times(times, count);
 	printf("\n");

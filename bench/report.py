@@ -124,8 +124,8 @@ def memory(results):
         at = ("memory", topic, "ours")
         if results.has(*at):
             rows.append([text] + [number((results.middle(*at, key) or 0) / 1024, 1)
-                                  for key in ("rss", "peak", "added")])
-    return table(["", "before, MB", "at most, MB", "added, MB"], rows)
+                                  for key in ("rss", "peak", "added", "kept")])
+    return table(["", "before, MB", "at most, MB", "added, MB", "kept afterwards, of its own, MB"], rows)
 
 
 def parallel(results):
