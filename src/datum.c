@@ -28,6 +28,7 @@
 #include "utils/typcache.h"
 
 #include "datum.h"
+#include "datum_short.h"
 #include "text.h"
 
 #define KEEP_BUFFER (1024 * 1024)
@@ -240,7 +241,7 @@ short_bool(const char *text, Size len, Datum *value)
 
 /* The datum of a text of one of the types that have short cuts. */
 static inline bool
-short_cut(Oid type, const char *text, Size len, Datum *value)
+short_cut(Oid type, int32 typmod, const char *text, Size len, Datum *value)
 {
 	int64		number;
 
@@ -267,6 +268,12 @@ short_cut(Oid type, const char *text, Size len, Datum *value)
 			return short_float4(text, len, value);
 		case BOOLOID:
 			return short_bool(text, len, value);
+		case NUMERICOID:
+			return typmod < 0 && KafkaDatumShortNumeric(text, len, value);
+		case DATEOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return typmod < 0 && KafkaDatumShortTime(type, text, len, value);
 	}
 	return false;
 }
@@ -291,7 +298,7 @@ read_text(KafkaDatumReader *reader, const char *text, Size len, KafkaFailure *fa
 		case TEXTOID:
 			return make_varlena(reader, text, len, failure, value);
 		default:
-			if (short_cut(reader->type, text, len, value))
+			if (short_cut(reader->type, reader->input.typmod, text, len, value))
 				return true;
 	}
 

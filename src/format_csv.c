@@ -291,13 +291,6 @@ read_piece(const CsvReader *csv, const KafkaField *field, const CsvPiece *piece,
 }
 
 static void
-report_missing(const KafkaField *field, KafkaFailure *failure)
-{
-	KafkaFailureReport(failure, ERRCODE_BAD_COPY_FILE_FORMAT, NULL,
-					   "missing data for column \"%s\"", field->column);
-}
-
-static void
 csv_read(void *state, const KafkaMessage *message, Datum *values, bool *isnull,
 		 KafkaFailure *failure)
 {
@@ -325,15 +318,19 @@ csv_read(void *state, const KafkaMessage *message, Datum *values, bool *isnull,
 		const KafkaField *field = &csv->fields[i];
 		int			attr = field->attnum - 1;
 
+		failure->column = field->column;
+		if (i >= count && problem != CSV_OK)
+			break;				/* which says enough */
+		if (i >= count && csv->strict)
+		{
+			KafkaFailureReport(failure, ERRCODE_BAD_COPY_FILE_FORMAT, NULL,
+							   "missing data for column \"%s\"", field->column);
+			break;				/* so does this of the others */
+		}
 		if (!field->wanted)
 			continue;
-		failure->column = field->column;
 		if (i < count)
 			read_piece(csv, field, &csv->pieces[i], values, isnull, failure);
-		else if (problem != CSV_OK)
-			break;				/* which says enough */
-		else if (csv->strict)
-			report_missing(field, failure);
 		else if (!KafkaDatumReadText(field->reader, NULL, 0, failure, &values[attr],
 									 &isnull[attr]))
 			isnull[attr] = true;

@@ -144,13 +144,23 @@ KafkaJsonAddMember(KafkaJsonMember *parent, const char *name, int len)
 
 /* ---- Tokens. Each function returns where its token ends, or NULL where it is none. */
 
+static const char *
+skip_more_space(const char *p, const char *end)
+{
+	while (p < end && (*p == ' ' || *p == '\n' || *p == '\t' || *p == '\r'))
+		p++;
+	return p;
+}
+
+/* Usually there is none, or one. */
 static inline const char *
 skip_space(const char *p, const char *end)
 {
-	while (p < end && unlikely((unsigned char) *p <= ' ') &&
-		   (*p == ' ' || *p == '\n' || *p == '\t' || *p == '\r'))
-		p++;
-	return p;
+	if (p == end || (unsigned char) *p > ' ')
+		return p;
+	if (*p == ' ' && end - p > 1 && (unsigned char) p[1] > ' ')
+		return p + 1;
+	return skip_more_space(p, end);
 }
 
 static inline bool

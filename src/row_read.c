@@ -16,7 +16,7 @@
 #include "header.h"
 #include "row_private.h"
 
-#define MAX_SKIPPED_NOTE 400		/* bytes of the first error, in the WARNING */
+#define MAX_SKIPPED_NOTE 400	/* bytes of the first error, in the WARNING */
 
 static bool
 is_junk(KafkaPart part)
@@ -308,8 +308,10 @@ KafkaRowWarnSkipped(const KafkaRow *row, int64 skipped)
 {
 	if (skipped > 0)
 		ereport(WARNING,
-				(errmsg_plural("%lld message of topic \"%s\" could not be decoded and was left out",
-							   "%lld messages of topic \"%s\" could not be decoded and were left out",
-							   skipped, (long long) skipped, row->topic),
-				 row->first_skipped ? errdetail("The first is at %s.", row->first_skipped) : 0));
+				(errmsg_plural("%lld message could not be decoded and was left out of foreign table \"%s\"",
+							   "%lld messages could not be decoded and were left out of foreign table \"%s\"",
+							   skipped, (long long) skipped, row->relname),
+				 row->first_skipped
+				 ? errdetail("The first one is in topic \"%s\", %s.", row->topic, row->first_skipped)
+				 : 0));
 }

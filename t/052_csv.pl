@@ -387,5 +387,14 @@ is(sql(qq{
 |unquoted newline found in data
 |', 'one message is one row, and there is no end-of-data marker');
 
+# A scan that leaves messages out says where the first one is.
+my $warning;
+$node->psql('postgres', q{
+	ALTER FOREIGN TABLE own OPTIONS (ADD on_error 'skip');
+	SELECT count(*) FROM own}, stderr => \$warning);
+like($warning, qr/WARNING:  3 messages could not be decoded and were left out of foreign table "own"
+DETAIL:  The first one is in topic "\Q$topic\E", partition 0, offset 2: unquoted carriage return found in data\./,
+	'a WARNING counts what was left out');
+
 note "KAFKA_FDW_SEED=$seed" unless Test::More->builder->is_passing;
 done_testing();
