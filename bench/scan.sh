@@ -63,34 +63,52 @@ scan_postgres()
 	sql -c "DROP TABLE $1_copy"
 }
 
-# The topics of plain values: the first two in full, the others against librdkafka and ours.
+# One topic, one round: everybody, or only librdkafka, the fastest of the others, and ours. Every other
+# round has the reverse order, so that nobody always comes after the same one.
+scan_round()
+{
+	local name=$1
+	local round=$2
+	local count=$(dataset "$name" 3)
+	local bytes=$((count * $(dataset "$name" 2 | sed 's/log/100/; s/long/1000/')))
+	local partitions=$(dataset "$name" 4)
+	local clients=(rdkafka-callback franz-go)
+	local order=(clients ours)
+	local who
+
+	if [ "$name" = log1 ] || [ "$name" = log4 ]; then
+		clients=(rdkafka-callback rdkafka-batch rdkafka-poll kcat sarama franz-go kafka-go java)
+	fi
+	[ "$name" != log1 ] || order+=(postgres)
+	if ((round % 2 == 0)); then
+		order=($(printf '%s\n' "${order[@]}" | tac))
+		clients=($(printf '%s\n' "${clients[@]}" | tac))
+	fi
+	progress "reading $name, round $round of $rounds"
+	for who in "${order[@]}"; do
+		case $who in
+			clients) scan_clients scan "$name" "$count" "$partitions" "$round" "${clients[@]}" ;;
+			ours) scan_ours scan "$name" "$count" "$bytes" "$round" ;;
+			postgres) scan_postgres "$name" "$count" "$bytes" "$round" ;;
+		esac
+	done
+}
+
+# The topics of plain values.
 scan_plain()
 {
+	local names="log1 log4 log1z log4z long longz"
 	local name
 	local round
-	local count
-	local bytes
-	local partitions
 
-	prepare_topic log1
-	prepare_file log1 "value text"
-	prepare_heap log1 "value text"
-	for name in log4 log1z log4z long longz; do
+	for name in $names; do
 		prepare_topic "$name"
 	done
+	prepare_file log1 "value text"
+	prepare_heap log1 "value text"
 	for ((round = 1; round <= rounds; round++)); do
-		for name in log1 log4 log1z log4z long longz; do
-			progress "reading $name, round $round of $rounds"
-			count=$(dataset "$name" 3)
-			bytes=$((count * ($(dataset "$name" 2 | sed 's/log/100/; s/long/1000/'))))
-			partitions=$(dataset "$name" 4)
-			case $name in
-				log1 | log4) scan_clients scan "$name" "$count" "$partitions" "$round" \
-					rdkafka-callback rdkafka-batch rdkafka-poll kcat sarama franz-go kafka-go java ;;
-				*) scan_clients scan "$name" "$count" "$partitions" "$round" rdkafka-callback franz-go ;;
-			esac
-			scan_ours scan "$name" "$count" "$bytes" "$round"
-			[ "$name" != log1 ] || scan_postgres "$name" "$count" "$bytes" "$round"
+		for name in $names; do
+			scan_round "$name" "$round"
 		done
 	done
 }
