@@ -55,14 +55,13 @@ send_single()
 	local round=$1
 	local count=$((2000 / (scale > 1 ? 10 : 1)))
 	local client
+	local value=$(head -n 1 "$work/tmp/source.rows")
 
 	progress "sending one after another, round $round of $rounds"
 	repeat single single select-1 "$round" -n "$count" "SELECT 1"
-	repeat single single ours-send "$round" -n "$count" \
-		"SELECT kafka_send('sent', (SELECT value FROM source LIMIT 1))"
+	repeat single single ours-send "$round" -n "$count" "SELECT kafka_send('sent', '$value')"
 	verify_sent "$count" "send single ours"
-	repeat single single ours-row "$round" -n "$count" \
-		"INSERT INTO sent (value) SELECT value FROM source LIMIT 1"
+	repeat single single ours-row "$round" -n "$count" "INSERT INTO sent (value) VALUES ('$value')"
 	verify_sent "$count" "send single ours-row"
 	program single single rdkafka-sync "$round" "$count" "$bench/rdkafka" sync "$KAFKA_BOOTSTRAP" sent \
 		"$count" linger.ms=0 socket.nagle.disable=true
