@@ -142,6 +142,7 @@ partition_error(KafkaConsumer *consumer, ConsumerPartition *part, rd_kafka_resp_
 {
 	const char *hint = KafkaConnectionHint(err);
 
+	consumer->handle->stale = true; /* librdkafka would not say why a second time */
 	ereport(ERROR,
 			(errcode(KafkaConnectionSqlState(err)),
 			 errmsg("could not read topic \"%s\" partition %d from offset " INT64_FORMAT,
@@ -629,16 +630,30 @@ wait_and_count(KafkaConsumer *consumer, int64 timeout_ms)
 	return woken;
 }
 
-/* An error of the connection that waiting will not mend, said of a partition that is being read. */
+/*
+ * An error that waiting will not mend: of the connection, said of a partition that is being read; or
+ * of the topic, which was deleted, or may not be read any more. Looking it up tells which.
+ */
 static void
 check_connection(KafkaConsumer *consumer)
 {
-	if (consumer->handle->fatal_err == RD_KAFKA_RESP_ERR_NO_ERROR)
+	KafkaHandle *handle = consumer->handle;
+
+	if (handle->lost_topic)
+	{
+		KafkaSnapshot *snapshot;
+
+		handle->lost_topic = false;
+		snapshot = KafkaConsumerSnapshot(consumer);
+		pfree(snapshot->partitions);
+		pfree(snapshot);
+	}
+	if (handle->fatal_err == RD_KAFKA_RESP_ERR_NO_ERROR)
 		return;
 	for (int i = 0; i < consumer->nparts; i++)
 	{
 		if (consumer->parts[i].active)
-			partition_error(consumer, &consumer->parts[i], consumer->handle->fatal_err, NULL);
+			partition_error(consumer, &consumer->parts[i], handle->fatal_err, NULL);
 	}
 }
 
@@ -664,6 +679,7 @@ wait_for_rest(KafkaConsumer *consumer)
 
 			if (!part->active || part->tailing)
 				continue;
+			consumer->handle->stale = true;
 			ereport(ERROR,
 					(errcode(ERRCODE_CONNECTION_FAILURE),
 					 errmsg("could not read topic \"%s\" partition %d beyond offset " INT64_FORMAT,

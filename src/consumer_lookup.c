@@ -275,8 +275,11 @@ lookup_error(KafkaHandle *handle, const char *topic, const Lookup *lookup)
 	rd_kafka_resp_err_t err = lookup->err;
 	const char *hint;
 
+	handle->stale = true;		/* librdkafka would not say why a second time */
+
 	/* That no broker could be asked has its reason in the connection, not in the request. */
-	if (err == RD_KAFKA_RESP_ERR__TRANSPORT || err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+	if (err == RD_KAFKA_RESP_ERR__TRANSPORT || err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN ||
+		(err == RD_KAFKA_RESP_ERR__TIMED_OUT && handle->broker_err != RD_KAFKA_RESP_ERR_NO_ERROR))
 	{
 		if (handle->broker_err != RD_KAFKA_RESP_ERR_NO_ERROR)
 			err = handle->broker_err;
