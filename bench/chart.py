@@ -10,7 +10,7 @@ from html import escape
 
 from measured import LABELS, Results
 
-TEXT = "#768390"
+TEXT = "#6e7781"
 OTHERS = "#909ba6"
 OURS = "#2f81f7"
 WIDTH = 840
