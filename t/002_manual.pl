@@ -99,7 +99,8 @@ foreach my $class (sort keys %title)
 
 # SQLSTATEs, by the names that PostgreSQL gives them
 my %other_name = (datetime_value_out_of_range => 'datetime_field_overflow');
-my %of_no_error = map { $_ => 1 } qw(to_category connection_exception successful_completion warning);
+my %of_no_error = map { $_ => 1 }
+  qw(to_category connection_exception successful_completion warning assert_failure);
 my %codes;
 foreach my $path (glob("$root/src/*.c"))
 {
