@@ -25,6 +25,7 @@
 #include "message.h"
 #include "option.h"
 #include "producer.h"
+#include "scan.h"
 #include "setting.h"
 #include "text.h"
 
@@ -226,6 +227,7 @@ send_message(FunctionCallInfo fcinfo, SendType type, const char *function)
 	KafkaOptionCheckTopic(server, topic);
 	get_message(fcinfo, type, &message);
 
+	KafkaScanFixEnds(topic);
 	batch = KafkaBatchBegin(server, topic);
 	KafkaBatchAdd(batch, &message);
 	delivery = KafkaBatchWait(batch);
