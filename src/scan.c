@@ -4,7 +4,8 @@
  *
  * Nothing is asked of Kafka before the first row is: EXPLAIN, and scans that a plan never comes to,
  * cost nothing. Then the topic's ends are taken (once a statement for each topic, so that two scans
- * of it agree), conditions and options become ranges of offsets, and the consumer reads those. A
+ * of it agree; earlier where the session is about to send to it, so that no scan reads what its own
+ * statement sends), conditions and options become ranges of offsets, and the consumer reads those. A
  * rescan keeps the ends and asks anew only what its parameters changed.
  *
  * A scan below a Gather is shared by several processes (parallel.c). The leader alone resolves its
@@ -33,6 +34,9 @@
 /* A scan under way: ForeignScanState.fdw_state. */
 typedef struct KafkaScan
 {
+	dlist_node	node;			/* in "open_ended", while there is no snapshot */
+	MemoryContextCallback callback;
+	EState	   *estate;
 	KafkaTable *table;
 	MemoryContext cxt;			/* lives as long as the query */
 	MemoryContext range_cxt;	/* reset by each resolution */
@@ -69,6 +73,24 @@ typedef struct SharedSnapshot
 
 static SharedSnapshot *shared_snapshots = NULL;
 
+/* Scans of this session that have begun, and have not been asked for a row yet. */
+static dlist_head open_ended = DLIST_STATIC_INIT(open_ended);
+
+static void
+leave_open_ended(KafkaScan *scan)
+{
+	if (scan->node.next != NULL)
+		dlist_delete(&scan->node);
+	scan->node.next = NULL;
+}
+
+/* The memory context's callback. */
+static void
+forget_scan(void *arg)
+{
+	leave_open_ended((KafkaScan *) arg);
+}
+
 static void
 forget_snapshot(void *arg)
 {
@@ -86,8 +108,9 @@ forget_snapshot(void *arg)
 
 /* The topic's ends as this statement sees them. */
 static KafkaSnapshot *
-statement_snapshot(KafkaScan *scan, EState *estate)
+statement_snapshot(KafkaScan *scan)
 {
+	EState	   *estate = scan->estate;
 	SharedSnapshot *entry;
 	MemoryContext old;
 
@@ -142,12 +165,11 @@ count_hidden(KafkaScan *scan)
 	return hidden;
 }
 
-/* Work out what to read, given the present parameters. */
+/* Have a consumer, and know where the topic ends. */
 static void
-resolve_ranges(ForeignScanState *node, KafkaScan *scan)
+take_ends(KafkaScan *scan)
 {
 	KafkaTable *table = scan->table;
-	KafkaRequest request = {0};
 	MemoryContext old = MemoryContextSwitchTo(scan->cxt);
 
 	if (scan->consumer == NULL)
@@ -155,11 +177,37 @@ resolve_ranges(ForeignScanState *node, KafkaScan *scan)
 										   table->wait_timeout != 0);
 	if (scan->snapshot == NULL)
 	{
-		scan->snapshot = statement_snapshot(scan, node->ss.ps.state);
-		if (node->ss.ps.instrument && table->read_committed)
+		scan->snapshot = statement_snapshot(scan);
+		leave_open_ended(scan);
+		if (scan->estate->es_instrument && table->read_committed)
 			scan->hidden = count_hidden(scan);
 	}
+	MemoryContextSwitchTo(old);
+}
 
+void
+KafkaScanFixEnds(const char *topic)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &open_ended)
+	{
+		KafkaScan  *scan = dlist_container(KafkaScan, node, iter.cur);
+
+		if (strcmp(scan->table->topic, topic) == 0)
+			take_ends(scan);
+	}
+}
+
+/* Work out what to read, given the present parameters. */
+static void
+resolve_ranges(ForeignScanState *node, KafkaScan *scan)
+{
+	KafkaTable *table = scan->table;
+	KafkaRequest request = {0};
+	MemoryContext old = CurrentMemoryContext;
+
+	take_ends(scan);
 	MemoryContextReset(scan->range_cxt);
 	MemoryContextSwitchTo(scan->range_cxt);
 	request.topic = table->topic;
@@ -260,6 +308,14 @@ kafkaBeginForeignScan(ForeignScanState *node, int eflags)
 		scan->qual = KafkaQualInit(&columns, plan->fdw_exprs, &node->ss.ps);
 	}
 	MemoryContextSwitchTo(old);
+	scan->estate = estate;
+	if (!IsParallelWorker())
+	{
+		scan->callback.func = forget_scan;
+		scan->callback.arg = scan;
+		MemoryContextRegisterResetCallback(scan->cxt, &scan->callback);
+		dlist_push_tail(&open_ended, &scan->node);
+	}
 	node->fdw_state = scan;
 }
 
@@ -457,6 +513,7 @@ kafkaEndForeignScan(ForeignScanState *node)
 
 	if (scan == NULL)
 		return;
+	leave_open_ended(scan);
 	if (scan->consumer)
 		KafkaConsumerClose(scan->consumer);
 	/* What a worker left out its leader tells, with the rest. */

@@ -26,4 +26,10 @@ extern void kafkaShutdownForeignScan(ForeignScanState *node);
 
 extern void kafkaExplainForeignScan(ForeignScanState *node, struct ExplainState *es);
 
+/*
+ * Before anything is sent to a topic: scans of it that have begun in this session, and that have
+ * not come to their first row, take their ends now.
+ */
+extern void KafkaScanFixEnds(const char *topic);
+
 #endif							/* KAFKA_SCAN_H */
