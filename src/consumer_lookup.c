@@ -147,6 +147,9 @@ name_partition(rd_kafka_t *rk, Lookup *lookup, const rd_kafka_topic_partition_li
 static bool
 list_offsets(rd_kafka_t *rk, Lookup *lookup, rd_kafka_topic_partition_list_t *list)
 {
+	rd_kafka_resp_err_t last_err = RD_KAFKA_RESP_ERR_NO_ERROR;
+	int32		last_partition = -1;
+
 	for (;;)
 	{
 		rd_kafka_topic_partition_list_t *ask = rd_kafka_topic_partition_list_copy(list);
@@ -166,6 +169,15 @@ list_offsets(rd_kafka_t *rk, Lookup *lookup, rd_kafka_topic_partition_list_t *li
 		rd_kafka_topic_partition_list_destroy(ask);
 		if (lookup->err == RD_KAFKA_RESP_ERR_NO_ERROR)
 			return true;
+
+		/* The last attempt may have had little time; what the one before met says more. */
+		if (lookup->err == RD_KAFKA_RESP_ERR__TIMED_OUT && last_err != RD_KAFKA_RESP_ERR_NO_ERROR)
+		{
+			lookup->err = last_err;
+			lookup->partition = last_partition;
+		}
+		last_err = lookup->err;
+		last_partition = lookup->partition;
 		if (!retry(lookup))
 		{
 			/* Errors below zero are librdkafka's own, about the connection as a rule. */
