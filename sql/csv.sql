@@ -149,10 +149,10 @@ INSERT INTO csv_send (p, k, h, id, name) VALUES
     (0, 'k', '{"h": "1"}', 1, 'one'), (1, NULL, NULL, 2, NULL), (1, '', NULL, NULL, ''),
     (1, NULL, NULL, NULL, NULL), (1, NULL, NULL, 5, '"')
     RETURNING *;
-COPY csv_send (p, id, name) FROM STDIN;
-0	6	six, or so
-0	7	\N
-0	\N	
+COPY csv_send (p, name, id) FROM STDIN;
+0	six, or so	6
+0	\N	7
+0		\N
 \.
 COPY csv_send (p, name, id) FROM STDIN (FORMAT csv);
 1,"ei""ght",8

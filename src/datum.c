@@ -322,16 +322,11 @@ bool
 KafkaDatumReadText(KafkaDatumReader *reader, const char *text, Size len, KafkaFailure *failure,
 				   Datum *value, bool *isnull)
 {
-	MemoryContext oldcontext = MemoryContextSwitchTo(reader->rowcontext);
-	bool		ok = true;
-
 	*isnull = text == NULL;
 	*value = (Datum) 0;
-	if (text != NULL)
-		ok = read_text(reader, text, len, failure, value);
-	ok = ok && check_domain(reader, failure, *value, *isnull);
-	MemoryContextSwitchTo(oldcontext);
-	return ok;
+	if (text != NULL && !read_text(reader, text, len, failure, value))
+		return false;
+	return check_domain(reader, failure, *value, *isnull);
 }
 
 bool

@@ -32,7 +32,8 @@ extern bool KafkaDatumRead(KafkaDatumReader *reader, const char *data, Size len,
 /*
  * The same of text that is known to be valid in the database's encoding, and need not be
  * zero-terminated; bytea reads it in its own notation. NULL is text NULL. Numbers,
- * booleans, times and text take short cuts past their input functions with the same result.
+ * booleans, times and text take short cuts past their input functions with the same result. To be
+ * called in rowcontext.
  */
 extern bool KafkaDatumReadText(KafkaDatumReader *reader, const char *text, Size len,
 							   KafkaFailure *failure, Datum *value, bool *isnull);

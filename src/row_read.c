@@ -203,7 +203,8 @@ store_part(KafkaRow *row, RowColumn *column, const KafkaMessage *message, KafkaH
 static void
 store_junk(KafkaRow *row, const KafkaMessage *message, Datum *values, bool *isnull)
 {
-	char	   *notes = MemoryContextStrdup(row->rowcontext, row->failure.notes.data);
+	MemoryContext oldcontext = MemoryContextSwitchTo(row->rowcontext);
+	const char *notes = row->failure.notes.data;
 	KafkaFailure failure = {0};
 
 	for (int i = row->ncolumns - row->njunk; i < row->ncolumns; i++)
@@ -220,6 +221,7 @@ store_junk(KafkaRow *row, const KafkaMessage *message, Datum *values, bool *isnu
 									  &values[attr], &isnull[attr]);
 	}
 	row->column = NULL;
+	MemoryContextSwitchTo(oldcontext);
 }
 
 /* Count a row that is left out, and remember the first one, of which an error can quote a lot. */
