@@ -132,21 +132,28 @@ kafka_pathkey_is_descending(const PathKey *key)
 #endif
 }
 
-/* create_foreignscan_path() grows an argument in most releases. */
+/*
+ * create_foreignscan_path() grows an argument in most releases. The path is not to be run by a
+ * worker, whatever the relation is: see plan_parallel.c.
+ */
 static inline ForeignPath *
 kafka_create_scan_path(PlannerInfo *root, RelOptInfo *rel, double rows, Cost startup_cost,
 					   Cost total_cost, List *pathkeys, Relids required_outer, List *fdw_private)
 {
+	ForeignPath *path;
+
 #if PG_VERSION_NUM >= 180000
-	return create_foreignscan_path(root, rel, NULL, rows, 0, startup_cost, total_cost, pathkeys,
+	path = create_foreignscan_path(root, rel, NULL, rows, 0, startup_cost, total_cost, pathkeys,
 								   required_outer, NULL, NIL, fdw_private);
 #elif PG_VERSION_NUM >= 170000
-	return create_foreignscan_path(root, rel, NULL, rows, startup_cost, total_cost, pathkeys,
+	path = create_foreignscan_path(root, rel, NULL, rows, startup_cost, total_cost, pathkeys,
 								   required_outer, NULL, NIL, fdw_private);
 #else
-	return create_foreignscan_path(root, rel, NULL, rows, startup_cost, total_cost, pathkeys,
+	path = create_foreignscan_path(root, rel, NULL, rows, startup_cost, total_cost, pathkeys,
 								   required_outer, NULL, fdw_private);
 #endif
+	path->path.parallel_safe = false;
+	return path;
 }
 
 /* The type that a string names; an error where it names none. */

@@ -56,8 +56,10 @@ typedef struct KafkaHandle
 	void		(*on_report) (struct KafkaHandle *handle, rd_kafka_event_t *event);
 	void	   *owner;			/* for on_report */
 	rd_kafka_resp_err_t broker_err; /* the last error a broker connection had ... */
-	char		broker_errstr[256]; /* ... in librdkafka's words; "" where none */
+	char		broker_errstr[640]; /* ... in librdkafka's words; "" where none */
 	rd_kafka_resp_err_t fatal_err;	/* an error that waiting will not mend: authentication, TLS */
+	bool		lost_topic;		/* partitions that were being fetched are there no more */
+	char		verdict[512];	/* why a certificate was refused: part of the next broker_errstr */
 } KafkaHandle;
 
 
@@ -135,6 +137,12 @@ extern bool KafkaConnectionRetry(const KafkaDeadline *deadline);
 
 /* The SQLSTATE of a librdkafka or broker error (docs/errors.md). */
 extern int	KafkaConnectionSqlState(rd_kafka_resp_err_t err);
+
+/*
+ * True for errors that pass: a partition between two leaders, a group between two coordinators, a
+ * broker that is starting. Also called in threads.
+ */
+extern bool KafkaConnectionErrorPasses(rd_kafka_resp_err_t err);
 
 /*
  * The cause of a failure in words: librdkafka's text for err and, where the broker connection said

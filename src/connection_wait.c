@@ -74,7 +74,7 @@ KafkaConnectionWait(KafkaHandle *handle, int64 timeout_ms)
 
 /* Copy the line, give the event back, and only then report: even a LOG may jump out. */
 static void
-serve_log(rd_kafka_event_t *event)
+serve_log(KafkaHandle *handle, rd_kafka_event_t *event)
 {
 	char		line[LOG_LINE_MAX];
 	const char *facility;
@@ -83,33 +83,15 @@ serve_log(rd_kafka_event_t *event)
 
 	line[0] = '\0';
 	if (rd_kafka_event_log(event, &facility, &text, &level) == 0)
+	{
 		snprintf(line, sizeof(line), "%s: %s", facility, text);
+		kafka_note_log(handle, facility, text);
+	}
 	rd_kafka_event_destroy(event);
+	kafka_clean_text(line);
 	if (line[0] && message_level_is_interesting(DEBUG1))
 		ereport(DEBUG1, (errmsg_internal("librdkafka: %s", line), errhidestmt(true),
 						 errhidecontext(true)));
-}
-
-/*
- * Remember what a broker connection complained of. "All brokers are down" follows an error that
- * says why, so it does not take that one's place.
- */
-static void
-serve_error(KafkaHandle *handle, rd_kafka_event_t *event)
-{
-	rd_kafka_resp_err_t err = rd_kafka_event_error(event);
-
-	if (err != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN ||
-		handle->broker_err == RD_KAFKA_RESP_ERR_NO_ERROR)
-	{
-		handle->broker_err = err;
-		strlcpy(handle->broker_errstr, rd_kafka_event_error_string(event),
-				sizeof(handle->broker_errstr));
-	}
-	if (err == RD_KAFKA_RESP_ERR__AUTHENTICATION || err == RD_KAFKA_RESP_ERR__SSL ||
-		err == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED)
-		handle->fatal_err = err;
-	rd_kafka_event_destroy(event);
 }
 
 void
@@ -122,10 +104,12 @@ KafkaConnectionServe(KafkaHandle *handle)
 		switch (rd_kafka_event_type(event))
 		{
 			case RD_KAFKA_EVENT_LOG:
-				serve_log(event);
+				serve_log(handle, event);
 				break;
 			case RD_KAFKA_EVENT_ERROR:
-				serve_error(handle, event);
+				kafka_note_error(handle, rd_kafka_event_error(event),
+								 rd_kafka_event_error_string(event));
+				rd_kafka_event_destroy(event);
 				break;
 			case RD_KAFKA_EVENT_DR:
 				if (handle->on_report)
@@ -243,11 +227,7 @@ KafkaConnectionCall(KafkaHandle *handle, KafkaCall fn, void *arg, KafkaFreeCall 
 		{
 			(void) KafkaConnectionWait(handle, -1);
 			if (handle->fatal_err && pg_atomic_read_u32(&call->state) == CALL_RUNNING)
-				ereport(ERROR,
-						(errcode(KafkaConnectionSqlState(handle->fatal_err)),
-						 errmsg("could not connect to Kafka server \"%s\"", handle->server_name),
-						 errdetail_internal("%s.", KafkaConnectionCause(handle, handle->fatal_err,
-																		NULL))));
+				kafka_raise_fatal(handle);
 		}
 	}
 	PG_CATCH();

@@ -28,7 +28,9 @@
 #define SMALL_WINDOW 4			/* partitions fetched at once by a small scan ... */
 #define BULK_WINDOW 64			/* ... and by a large one */
 #define SKIP_GAP 500			/* offsets between ranges that are read rather than jumped */
-#define KICK_INTERVAL 2000		/* see kick_fetcher() */
+#define KICK_INTERVAL 2000		/* messages between wake-ups: see kick_fetchers() */
+#define MAX_KICKED 64			/* partitions named by one of them, as a rule */
+#define NO_BROKER (-1)
 #define FETCHER_SLEEPS_BEFORE 0x02020000	/* librdkafka's version that mended it */
 #define POLL_CAP_MS 1000		/* look again so often, whatever the descriptor says */
 #define FLUSH_RETRY_MS 20
@@ -91,8 +93,9 @@ release_consumer(void *arg)
 	consumer->handle = NULL;
 }
 
-KafkaConsumer *
-KafkaConsumerOpen(const KafkaServer *server, const char *topic, bool read_committed, bool tail)
+static KafkaConsumer *
+open_consumer(const KafkaServer *server, const char *topic, bool read_committed,
+			  KafkaHandleKind kind)
 {
 	KafkaConsumer *consumer = palloc0(sizeof(KafkaConsumer));
 
@@ -104,9 +107,21 @@ KafkaConsumerOpen(const KafkaServer *server, const char *topic, bool read_commit
 	consumer->callback.func = release_consumer;
 	consumer->callback.arg = consumer;
 	MemoryContextRegisterResetCallback(consumer->cxt, &consumer->callback);
-	consumer->handle = KafkaConnectionCheckout(&consumer->server,
-											   tail ? KAFKA_HANDLE_TAIL : KAFKA_HANDLE_SMALL);
+	consumer->handle = KafkaConnectionCheckout(&consumer->server, kind);
 	return consumer;
+}
+
+KafkaConsumer *
+KafkaConsumerOpen(const KafkaServer *server, const char *topic, bool read_committed, bool tail)
+{
+	return open_consumer(server, topic, read_committed,
+						 tail ? KAFKA_HANDLE_TAIL : KAFKA_HANDLE_SMALL);
+}
+
+KafkaConsumer *
+KafkaConsumerOpenBulk(const KafkaServer *server, const char *topic, bool read_committed)
+{
+	return open_consumer(server, topic, read_committed, KAFKA_HANDLE_BULK);
 }
 
 void
@@ -127,6 +142,7 @@ partition_error(KafkaConsumer *consumer, ConsumerPartition *part, rd_kafka_resp_
 {
 	const char *hint = KafkaConnectionHint(err);
 
+	consumer->handle->stale = true; /* librdkafka would not say why a second time */
 	ereport(ERROR,
 			(errcode(KafkaConnectionSqlState(err)),
 			 errmsg("could not read topic \"%s\" partition %d from offset " INT64_FORMAT,
@@ -178,15 +194,62 @@ first_offset(const KafkaRange *range, const ConsumerPartition *part)
 	return Min(range->start, Max(part->tail_from, part->next));
 }
 
-/* Keep as many partitions going as the scan's size asks for; a tail needs all of them. */
+/* How many partitions to fetch at once: as the scan's size asks for; a tail needs all of them. */
+static int
+window_size(const KafkaConsumer *consumer)
+{
+	if (consumer->tail.wait_timeout != 0)
+		return INT_MAX;
+	return consumer->handle->kind == KAFKA_HANDLE_SMALL ? SMALL_WINDOW : BULK_WINDOW;
+}
+
+/* Keep as many partitions going. */
 static void
 fill_window(KafkaConsumer *consumer)
 {
-	int			window = consumer->tail.wait_timeout != 0 ? INT_MAX
-		: consumer->handle->kind == KAFKA_HANDLE_SMALL ? SMALL_WINDOW : BULK_WINDOW;
+	int			window = window_size(consumer);
 
 	while (consumer->nstarted < consumer->nparts && consumer->nactive < window)
 		start_partition(consumer, &consumer->parts[consumer->nstarted++]);
+}
+
+/*
+ * The same from the feed. Only while no message is under way that was taken from the queue before:
+ * it may be one of the same partition, fetched for an earlier piece.
+ */
+static void
+fill_from_feed(KafkaConsumer *consumer)
+{
+	int			window = window_size(consumer);
+	KafkaRange	piece;
+
+	while (consumer->nactive < window &&
+		   consumer->feed.next_partition(consumer->feed.arg, &piece))
+	{
+		ConsumerPartition *part = &consumer->parts[piece.partition];
+
+		if (!part->done)
+			elog(ERROR, "partition %d of topic \"%s\" is being read already", part->partition,
+				 consumer->topic);
+		consumer->ranges[part->range] = piece;
+		part->next = piece.start;
+		part->done = false;
+		consumer->ndone--;
+		start_partition(consumer, part);
+	}
+}
+
+/* Make the next range of a partition the current one; false where there is none. */
+static bool
+next_range(KafkaConsumer *consumer, ConsumerPartition *part)
+{
+	if (consumer->feed.next_piece)
+		return consumer->feed.next_piece(consumer->feed.arg, part->partition,
+										 current_range(consumer, part));
+	if (part->range >= part->last_range)
+		return false;
+	part->range++;
+	return true;
 }
 
 /*
@@ -197,12 +260,10 @@ static void
 finish_range(KafkaConsumer *consumer, ConsumerPartition *part)
 {
 	consumer->stall_since = 0;
-	while (part->range < part->last_range)
+	while (next_range(consumer, part))
 	{
-		KafkaRange *range;
+		KafkaRange *range = current_range(consumer, part);
 
-		part->range++;
-		range = current_range(consumer, part);
 		if (range->end <= part->next)
 			continue;			/* passed already, by a gap in the offsets */
 		if (first_offset(range, part) > part->next + SKIP_GAP)
@@ -221,13 +282,10 @@ finish_range(KafkaConsumer *consumer, ConsumerPartition *part)
 	fill_window(consumer);
 }
 
-/* Ranges are the caller's own: checked, so that a mistake there is not a wrong result here. */
-void
-KafkaConsumerStart(KafkaConsumer *consumer, const KafkaRange *ranges, int nranges,
-				   const KafkaTail *tail)
+/* Begin anew, with room for so many ranges, in partitions up to one. */
+static void
+restart(KafkaConsumer *consumer, int nranges, int max_partition)
 {
-	ConsumerPartition *part = NULL;
-
 	stop_all(consumer);
 	if (consumer->ranges)
 	{
@@ -237,19 +295,46 @@ KafkaConsumerStart(KafkaConsumer *consumer, const KafkaRange *ranges, int nrange
 		consumer->ranges = NULL;
 	}
 	memset(&consumer->tail, 0, sizeof(consumer->tail));
-	if (tail)
-		consumer->tail = *tail;
+	memset(&consumer->feed, 0, sizeof(consumer->feed));
 	consumer->nstarted = consumer->nactive = consumer->ndone = consumer->ntailing = 0;
 	consumer->received = consumer->kicked = 0;
 	consumer->tail_since = consumer->wait_since = consumer->stall_since = 0;
-	consumer->max_partition = nranges > 0 ? ranges[nranges - 1].partition : -1;
+	consumer->max_partition = max_partition;
 
 	consumer->ranges = MemoryContextAlloc(consumer->cxt, nranges * sizeof(KafkaRange));
-	memcpy(consumer->ranges, ranges, nranges * sizeof(KafkaRange));
 	consumer->parts = MemoryContextAllocZero(consumer->cxt, nranges * sizeof(ConsumerPartition));
-	consumer->part_of = MemoryContextAlloc(consumer->cxt,
-										   (consumer->max_partition + 1) * sizeof(int));
-	memset(consumer->part_of, -1, (consumer->max_partition + 1) * sizeof(int));
+	consumer->part_of = MemoryContextAlloc(consumer->cxt, (max_partition + 1) * sizeof(int));
+	memset(consumer->part_of, -1, (max_partition + 1) * sizeof(int));
+}
+
+void
+KafkaConsumerStartFed(KafkaConsumer *consumer, int npartitions, const KafkaFeed *feed)
+{
+	restart(consumer, npartitions, npartitions - 1);
+	consumer->feed = *feed;
+	for (int i = 0; i < npartitions; i++)
+	{
+		ConsumerPartition *part = &consumer->parts[i];
+
+		part->partition = part->range = part->last_range = consumer->part_of[i] = i;
+		part->tail_from = KAFKA_NO_END;
+		part->done = true;
+	}
+	consumer->nparts = consumer->nstarted = consumer->ndone = npartitions;
+	fill_from_feed(consumer);
+}
+
+/* Ranges are the caller's own: checked, so that a mistake there is not a wrong result here. */
+void
+KafkaConsumerStart(KafkaConsumer *consumer, const KafkaRange *ranges, int nranges,
+				   const KafkaTail *tail)
+{
+	ConsumerPartition *part = NULL;
+
+	restart(consumer, nranges, nranges > 0 ? ranges[nranges - 1].partition : -1);
+	if (tail)
+		consumer->tail = *tail;
+	memcpy(consumer->ranges, ranges, nranges * sizeof(KafkaRange));
 	for (int i = 0; i < nranges; i++)
 	{
 		if (ranges[i].partition < 0 || ranges[i].start < 0 || ranges[i].end <= ranges[i].start ||
@@ -266,6 +351,7 @@ KafkaConsumerStart(KafkaConsumer *consumer, const KafkaRange *ranges, int nrange
 			part->range = part->last_range = i;
 			part->next = ranges[i].start;
 			part->tail_from = KAFKA_NO_END;
+			part->broker = NO_BROKER;
 			consumer->part_of[part->partition] = consumer->nparts++;
 		}
 	}
@@ -285,21 +371,38 @@ KafkaConsumerStart(KafkaConsumer *consumer, const KafkaRange *ranges, int nrange
 
 /*
  * Before 2.2 librdkafka looks at a partition whose queue was full again only once a second, and a
- * database is always slower than the fetching thread. A request of any kind wakes the thread of the
- * broker that it goes to; with a timeout of 0 nobody waits for the answer.
+ * database is always slower than the fetching threads. A request of any kind wakes the thread of the
+ * broker that it goes to. A look-up of offsets goes to the leader of each partition that it names;
+ * with a timeout of 0 it is sent, nobody waits, and the answer is dropped. Partitions of one broker
+ * are fetched by one thread, so one of them is named; "all": name every one, as leaders may have
+ * moved since the broker was noted.
  * (https://github.com/confluentinc/librdkafka/issues/3708; fetch.queue.backoff.ms from 2.2 on.)
  */
 static void
-kick_fetcher(KafkaConsumer *consumer)
+kick_fetchers(KafkaConsumer *consumer, bool all)
 {
-	const struct rd_kafka_metadata *metadata = NULL;
+	rd_kafka_topic_partition_list_t *list;
 
 	consumer->kicked = consumer->received;
-	if (rd_kafka_version() >= FETCHER_SLEEPS_BEFORE)
+	if (rd_kafka_version() >= FETCHER_SLEEPS_BEFORE || consumer->nactive == 0)
 		return;
-	if (rd_kafka_metadata(consumer->handle->rk, 0, consumer->handle->rkt, &metadata, 0) ==
-		RD_KAFKA_RESP_ERR_NO_ERROR)
-		rd_kafka_metadata_destroy(metadata);
+	list = rd_kafka_topic_partition_list_new(all ? consumer->nactive : MAX_KICKED);
+	for (int i = 0; i < consumer->nstarted && (all || list->cnt < MAX_KICKED); i++)
+	{
+		ConsumerPartition *part = &consumer->parts[i];
+		bool		named = false;
+
+		if (!part->active)
+			continue;
+		for (int j = 0; j < list->cnt && !all && !named; j++)
+			named = part->broker != NO_BROKER &&
+				consumer->parts[consumer->part_of[list->elems[j].partition]].broker == part->broker;
+		if (!named)
+			rd_kafka_topic_partition_list_add(list, consumer->topic, part->partition)->offset =
+				RD_KAFKA_OFFSET_END;
+	}
+	(void) rd_kafka_offsets_for_times(consumer->handle->rk, list, 0);
+	rd_kafka_topic_partition_list_destroy(list);
 }
 
 /*
@@ -353,15 +456,15 @@ skip_truncated(KafkaConsumer *consumer, ConsumerPartition *part)
 				 errhint("Run the statement again.")));
 
 	stop_partition(consumer, part);
-	for (int i = part->range; i <= part->last_range; i++)
+	do
 	{
-		KafkaRange *range = &consumer->ranges[i];
+		KafkaRange *range = current_range(consumer, part);
 		int64		from = Max(range->start, part->next);
 		int64		to = Min(range->end, low);
 
 		if (to > from)
 			consumer->counters.lost += to - from;
-	}
+	} while (current_range(consumer, part)->end <= low && next_range(consumer, part));
 	part->next = low;
 	if (low >= current_range(consumer, part)->end)
 		finish_range(consumer, part);
@@ -446,6 +549,8 @@ take_entry(KafkaConsumer *consumer, rd_kafka_message_t *rkm, KafkaMessage *messa
 		return false;
 	}
 
+	if (unlikely(part->broker == NO_BROKER))
+		part->broker = rd_kafka_message_broker_id(rkm);
 	part->next = rkm->offset + 1;
 	message->partition = rkm->partition;
 	message->offset = rkm->offset;
@@ -525,16 +630,30 @@ wait_and_count(KafkaConsumer *consumer, int64 timeout_ms)
 	return woken;
 }
 
-/* An error of the connection that waiting will not mend, said of a partition that is being read. */
+/*
+ * An error that waiting will not mend: of the connection, said of a partition that is being read; or
+ * of the topic, which was deleted, or may not be read any more. Looking it up tells which.
+ */
 static void
 check_connection(KafkaConsumer *consumer)
 {
-	if (consumer->handle->fatal_err == RD_KAFKA_RESP_ERR_NO_ERROR)
+	KafkaHandle *handle = consumer->handle;
+
+	if (handle->lost_topic)
+	{
+		KafkaSnapshot *snapshot;
+
+		handle->lost_topic = false;
+		snapshot = KafkaConsumerSnapshot(consumer);
+		pfree(snapshot->partitions);
+		pfree(snapshot);
+	}
+	if (handle->fatal_err == RD_KAFKA_RESP_ERR_NO_ERROR)
 		return;
 	for (int i = 0; i < consumer->nparts; i++)
 	{
 		if (consumer->parts[i].active)
-			partition_error(consumer, &consumer->parts[i], consumer->handle->fatal_err, NULL);
+			partition_error(consumer, &consumer->parts[i], handle->fatal_err, NULL);
 	}
 }
 
@@ -560,6 +679,7 @@ wait_for_rest(KafkaConsumer *consumer)
 
 			if (!part->active || part->tailing)
 				continue;
+			consumer->handle->stale = true;
 			ereport(ERROR,
 					(errcode(ERRCODE_CONNECTION_FAILURE),
 					 errmsg("could not read topic \"%s\" partition %d beyond offset " INT64_FORMAT,
@@ -574,13 +694,13 @@ wait_for_rest(KafkaConsumer *consumer)
 
 	/*
 	 * After a restart librdkafka may have looked at the partition while messages from before were
-	 * queued, and then looks again only after a second: see kick_fetcher().
+	 * queued, and then looks again only after a second: see kick_fetchers().
 	 */
 	if (consumer->nap == 0)
 		consumer->nap = FIRST_NAP_MS;
 	if (!wait_and_count(consumer, Min(left, consumer->nap)))
 	{
-		kick_fetcher(consumer);
+		kick_fetchers(consumer, true);
 		consumer->nap = Min(consumer->nap * 4, POLL_CAP_MS);
 	}
 }
@@ -628,17 +748,23 @@ max_wait_is_over(KafkaConsumer *consumer)
 	return ms_since(consumer->tail_since, now) >= consumer->tail.max_wait;
 }
 
+void
+KafkaConsumerWarnOfLost(const char *topic, int64 lost)
+{
+	ereport(WARNING,
+			(errmsg(INT64_FORMAT " offsets of topic \"%s\" were deleted while it was being read",
+					lost, topic),
+			 errhint("The topic's retention is shorter than the scan; the rows are missing from "
+					 "its result.")));
+}
+
 /* What retention took while the scan ran is said once, when the rest has been read. */
 static void
 warn_of_lost(KafkaConsumer *consumer)
 {
-	if (consumer->counters.lost <= consumer->warned)
+	if (consumer->counters.lost <= consumer->warned || consumer->feed.next_piece)
 		return;
-	ereport(WARNING,
-			(errmsg(INT64_FORMAT " offsets of topic \"%s\" were deleted while it was being read",
-					consumer->counters.lost - consumer->warned, consumer->topic),
-			 errhint("The topic's retention is shorter than the scan; the rows are missing from "
-					 "its result.")));
+	KafkaConsumerWarnOfLost(consumer->topic, consumer->counters.lost - consumer->warned);
 	consumer->warned = consumer->counters.lost;
 }
 
@@ -670,6 +796,8 @@ KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message)
 			}
 		}
 		consumer->ibatch = consumer->nbatch = 0;
+		if (consumer->feed.next_partition)
+			fill_from_feed(consumer);
 		if (consumer->ndone == consumer->nparts)
 		{
 			warn_of_lost(consumer);
@@ -678,7 +806,7 @@ KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message)
 
 		CHECK_FOR_INTERRUPTS();
 		if (consumer->received - consumer->kicked >= KICK_INTERVAL)
-			kick_fetcher(consumer);
+			kick_fetchers(consumer, false);
 		if (consumer->handle->kind == KAFKA_HANDLE_SMALL && consumer->received >= SMALL_SCAN)
 			move_to_bulk(consumer);
 

@@ -59,35 +59,16 @@ free_lookup(void *arg)
 	free(lookup);
 }
 
-/* Errors that pass: a partition between two leaders, a broker that is starting. */
-static bool
-is_passing(rd_kafka_resp_err_t err)
-{
-	switch (err)
-	{
-		case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
-		case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
-		case RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE:
-		case RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE:
-		case RD_KAFKA_RESP_ERR_NETWORK_EXCEPTION:
-		case RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR:
-		case RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE:
-		case RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH:
-		case RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH:
-		case RD_KAFKA_RESP_ERR__TRANSPORT:
-		case RD_KAFKA_RESP_ERR__TIMED_OUT:
-		case RD_KAFKA_RESP_ERR__WAIT_CACHE:
-		case RD_KAFKA_RESP_ERR__NOENT:
-			return true;
-		default:
-			return false;
-	}
-}
-
+/*
+ * Partitions are asked for that metadata have just named: where librdkafka does not know one, its
+ * cache is behind.
+ */
 static bool
 retry(const Lookup *lookup)
 {
-	return is_passing(lookup->err) && KafkaConnectionRetry(&lookup->deadline);
+	return (KafkaConnectionErrorPasses(lookup->err) ||
+			lookup->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION) &&
+		KafkaConnectionRetry(&lookup->deadline);
 }
 
 static int
@@ -166,6 +147,9 @@ name_partition(rd_kafka_t *rk, Lookup *lookup, const rd_kafka_topic_partition_li
 static bool
 list_offsets(rd_kafka_t *rk, Lookup *lookup, rd_kafka_topic_partition_list_t *list)
 {
+	rd_kafka_resp_err_t last_err = RD_KAFKA_RESP_ERR_NO_ERROR;
+	int32		last_partition = -1;
+
 	for (;;)
 	{
 		rd_kafka_topic_partition_list_t *ask = rd_kafka_topic_partition_list_copy(list);
@@ -185,6 +169,15 @@ list_offsets(rd_kafka_t *rk, Lookup *lookup, rd_kafka_topic_partition_list_t *li
 		rd_kafka_topic_partition_list_destroy(ask);
 		if (lookup->err == RD_KAFKA_RESP_ERR_NO_ERROR)
 			return true;
+
+		/* The last attempt may have had little time; what the one before met says more. */
+		if (lookup->err == RD_KAFKA_RESP_ERR__TIMED_OUT && last_err != RD_KAFKA_RESP_ERR_NO_ERROR)
+		{
+			lookup->err = last_err;
+			lookup->partition = last_partition;
+		}
+		last_err = lookup->err;
+		last_partition = lookup->partition;
 		if (!retry(lookup))
 		{
 			/* Errors below zero are librdkafka's own, about the connection as a rule. */
@@ -294,8 +287,11 @@ lookup_error(KafkaHandle *handle, const char *topic, const Lookup *lookup)
 	rd_kafka_resp_err_t err = lookup->err;
 	const char *hint;
 
+	handle->stale = true;		/* librdkafka would not say why a second time */
+
 	/* That no broker could be asked has its reason in the connection, not in the request. */
-	if (err == RD_KAFKA_RESP_ERR__TRANSPORT || err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN)
+	if (err == RD_KAFKA_RESP_ERR__TRANSPORT || err == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN ||
+		(err == RD_KAFKA_RESP_ERR__TIMED_OUT && handle->broker_err != RD_KAFKA_RESP_ERR_NO_ERROR))
 	{
 		if (handle->broker_err != RD_KAFKA_RESP_ERR_NO_ERROR)
 			err = handle->broker_err;

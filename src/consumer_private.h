@@ -15,6 +15,7 @@ typedef struct ConsumerPartition
 	int			range;			/* in KafkaConsumer.ranges: the one being read */
 	int			last_range;		/* the last one of this partition */
 	int64		next;			/* the offset after the last one seen */
+	int32		broker;			/* that its messages come from; -1: not known yet */
 	int64		tail_from;		/* from this offset on messages are waited for */
 	bool		active;			/* librdkafka is fetching it */
 	bool		tailing;		/* has come to tail_from */
@@ -42,6 +43,7 @@ struct KafkaConsumer
 
 	int			nap;			/* ms to wait before librdkafka is woken; 0: the first time */
 	KafkaTail	tail;
+	KafkaFeed	feed;			/* its functions are NULL where ranges are known from the start */
 	TimestampTz stall_since;	/* when the present wait for the rest began; 0: none */
 	TimestampTz tail_since;		/* when the snapshot's end was reached; 0: not yet */
 	TimestampTz wait_since;		/* when the present wait at the end began; 0: not waiting */

@@ -26,6 +26,7 @@
 
 #define DEFAULT_METADATA_TIMEOUT 10000
 #define DEFAULT_MESSAGE_TIMEOUT 30000
+#define DEFAULT_COMMIT_TIMEOUT 5000
 #define DEFAULT_TAIL_WAIT 10000 /* start_offset newest */
 #define DEFAULT_BATCH_SIZE 100
 #define MAX_BATCH_SIZE 100000	/* PostgreSQL makes room for so many rows at once */
@@ -44,6 +45,7 @@ kafka_option_server_defaults(KafkaServer *server)
 {
 	server->metadata_timeout = Min(DEFAULT_METADATA_TIMEOUT, kafka_max_timeout);
 	server->message_timeout = Min(DEFAULT_MESSAGE_TIMEOUT, kafka_max_timeout);
+	server->commit_timeout = Min(DEFAULT_COMMIT_TIMEOUT, kafka_max_timeout);
 	server->keep_connections = true;
 	server->read_committed = true;
 }
@@ -95,6 +97,9 @@ kafka_option_apply_server(KafkaServer *server, const KafkaOption *option, char *
 		case KAFKA_OPTION_METADATA_TIMEOUT:
 			server->metadata_timeout = kafka_value_timeout(option, 1);
 			break;
+		case KAFKA_OPTION_COMMIT_TIMEOUT:
+			server->commit_timeout = kafka_value_timeout(option, 1);
+			break;
 		case KAFKA_OPTION_KEEP_CONNECTIONS:
 			server->keep_connections = kafka_value_bool(option);
 			break;
@@ -138,8 +143,8 @@ kafka_option_apply_table(KafkaTable *table, const KafkaOption *option, char **va
 {
 	static const char *const formats[] = {"raw", "json", "csv", NULL};
 	static const char *const later_formats[] = {"debezium", NULL};
-	static const char *const deliveries[] = {"immediate", NULL};
-	static const char *const later_deliveries[] = {"commit", "outbox", NULL};
+	static const char *const deliveries[] = {"immediate", "commit", NULL};
+	static const char *const later_deliveries[] = {"outbox", NULL};
 	static const char *const invalid_texts[] = {"error", "escape", "null", NULL};
 	static const char *const on_errors[] = {"stop", "set_null", "skip", NULL};
 	const char *problem;
@@ -196,7 +201,7 @@ kafka_option_apply_table(KafkaTable *table, const KafkaOption *option, char **va
 			table->use_remote_estimate = kafka_value_bool(option);
 			break;
 		case KAFKA_OPTION_DELIVERY:
-			(void) supported_word(option, deliveries, later_deliveries);
+			table->delivery = supported_word(option, deliveries, later_deliveries);
 			break;
 		case KAFKA_OPTION_ON_ERROR:
 			table->on_error = kafka_value_word(option, on_errors);
@@ -310,6 +315,52 @@ KafkaOptionGetServer(Oid serverid, Oid userid)
 
 	server->properties = list_properties(values);
 	return server;
+}
+
+KafkaServer *
+KafkaOptionCopyServer(const KafkaServer *server)
+{
+	KafkaServer *copy = palloc(sizeof(KafkaServer));
+	ListCell   *lc;
+
+	*copy = *server;
+	copy->name = pstrdup(server->name);
+	copy->properties = NIL;
+	copy->allowed_topics = NIL;
+	foreach(lc, server->properties)
+	{
+		const KafkaProperty *property = lfirst(lc);
+		KafkaProperty *own = palloc(sizeof(KafkaProperty));
+
+		own->name = pstrdup(property->name);
+		own->value = pstrdup(property->value);
+		copy->properties = lappend(copy->properties, own);
+	}
+	foreach(lc, server->allowed_topics)
+		copy->allowed_topics = lappend(copy->allowed_topics, pstrdup(lfirst(lc)));
+	return copy;
+}
+
+bool
+KafkaOptionSameServer(const KafkaServer *a, const KafkaServer *b)
+{
+	ListCell   *la;
+	ListCell   *lb;
+
+	if (a->serverid != b->serverid || a->userid != b->userid || a->umid != b->umid ||
+		a->message_timeout != b->message_timeout ||
+		a->auto_create_topics != b->auto_create_topics ||
+		list_length(a->properties) != list_length(b->properties))
+		return false;
+	forboth(la, a->properties, lb, b->properties)
+	{
+		KafkaProperty *pa = (KafkaProperty *) lfirst(la);
+		KafkaProperty *pb = (KafkaProperty *) lfirst(lb);
+
+		if (strcmp(pa->name, pb->name) != 0 || strcmp(pa->value, pb->value) != 0)
+			return false;
+	}
+	return true;
 }
 
 KafkaTable *

@@ -37,6 +37,7 @@ typedef struct KafkaServer
 								 * read_committed stand for */
 	int			metadata_timeout;	/* ms: metadata, offsets, administration, a stalled read */
 	int			message_timeout;	/* ms until an unacknowledged message has failed */
+	int			commit_timeout; /* ms, the same for one that is sent as a transaction commits */
 	bool		keep_connections;	/* keep handles for the session's next statement */
 	bool		auto_create_topics; /* sends may create topics */
 	bool		read_committed; /* isolation.level */
@@ -50,6 +51,13 @@ typedef enum KafkaInvalidText
 	KAFKA_INVALID_ESCAPE,
 	KAFKA_INVALID_NULL
 } KafkaInvalidText;
+
+/* When a row that is inserted is sent. */
+typedef enum KafkaDeliveryMode
+{
+	KAFKA_DELIVERY_IMMEDIATE,	/* by the statement */
+	KAFKA_DELIVERY_COMMIT		/* just before the transaction commits */
+} KafkaDeliveryMode;
 
 /* How a value is read and written. */
 typedef enum KafkaTableFormat
@@ -94,6 +102,7 @@ typedef struct KafkaTable
 	bool		updatable;
 	int			insert_batch_size;
 	bool		use_remote_estimate;
+	KafkaDeliveryMode delivery;
 } KafkaTable;
 
 /* Which part of a message a column shows. */
@@ -131,6 +140,12 @@ extern KafkaServer *KafkaOptionGetServer(Oid serverid, Oid userid);
 
 /* The same for a foreign table, with the properties it sets for its topic. */
 extern KafkaTable *KafkaOptionGetTable(Oid relid, Oid userid);
+
+/* A copy that does not depend on where the original lives. */
+extern KafkaServer *KafkaOptionCopyServer(const KafkaServer *server);
+
+/* True where a producer made for the one serves the other. */
+extern bool KafkaOptionSameServer(const KafkaServer *a, const KafkaServer *b);
 
 /*
  * The server that a function is to use: the one named, or, where name is NULL, the setting

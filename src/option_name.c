@@ -23,6 +23,7 @@ static const struct
 	KafkaPart	part;
 }			own_options[] = {
 	{"metadata_timeout", KAFKA_OBJECT_SERVER, KAFKA_OPTION_METADATA_TIMEOUT},
+	{"commit_timeout", KAFKA_OBJECT_SERVER, KAFKA_OPTION_COMMIT_TIMEOUT},
 	{"keep_connections", KAFKA_OBJECT_SERVER, KAFKA_OPTION_KEEP_CONNECTIONS},
 	{"allowed_topics", KAFKA_OBJECT_SERVER, KAFKA_OPTION_ALLOWED_TOPICS},
 

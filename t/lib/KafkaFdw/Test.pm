@@ -2,6 +2,8 @@
 #		What the TAP tests share. All of it is called as a class method:
 #
 #	my $broker = KafkaFdw::Test->new_broker('frozen');		a broker of this test's own
+#	my $cluster = KafkaFdw::Test->new_cluster('three');		three of them
+#	my $broker = KafkaFdw::Test->new_secure_broker('tls');	one with TLS, SASL and ACLs
 #	my $node = KafkaFdw::Test->new_node('main');			a PostgreSQL on the shared broker
 #	my $node = KafkaFdw::Test->new_node('main', $broker);	on that one
 #	my $topic = KafkaFdw::Test->topic('log');				a name of this run alone
@@ -18,6 +20,8 @@ use strict;
 use warnings;
 
 use KafkaFdw::Broker;
+use KafkaFdw::Cluster;
+use KafkaFdw::SecureBroker;
 use KafkaFdw::Session;
 use KafkaFdw::Tool;
 use PostgreSQL::Test::Cluster;
@@ -34,6 +38,22 @@ sub new_broker
 	my ($class, $name, %options) = @_;
 
 	return KafkaFdw::Broker->new($name, %options);
+}
+
+# A cluster of three; see KafkaFdw/Cluster.pm.
+sub new_cluster
+{
+	my ($class, $name, %options) = @_;
+
+	return KafkaFdw::Cluster->new($name, %options);
+}
+
+# One with TLS, SASL and ACLs; see KafkaFdw/SecureBroker.pm.
+sub new_secure_broker
+{
+	my ($class, $name, %options) = @_;
+
+	return KafkaFdw::SecureBroker->new($name, %options);
 }
 
 # The address of the broker that all tests share.
