@@ -79,9 +79,10 @@ static const HandleProperty consumer_defaults[] = {
 	{NULL, NULL}
 };
 
+/* Nothing is fetched ahead unasked: a scan of a few messages would leave a fetch under way behind it. */
 static const HandleProperty small_defaults[] = {
 	{"fetch.message.max.bytes", "65536"},
-	{"queued.min.messages", "1000"},
+	{"queued.min.messages", "1"},
 	{NULL, NULL}
 };
 
@@ -246,6 +247,7 @@ KafkaConnectionForgetTopic(KafkaHandle *handle)
 	if (handle->rkt)
 		rd_kafka_topic_destroy(handle->rkt);
 	handle->rkt = NULL;
+	handle->npartitions = 0;
 }
 
 /*
@@ -404,6 +406,9 @@ fill_conf(rd_kafka_conf_t *conf, const KafkaServer *server, KafkaHandleKind kind
 	set_property(conf, server, "client.id", client_id);
 	pfree(client_id);
 	set_properties(conf, server, producer ? producer_defaults : consumer_defaults);
+	/* From 2.2 on, a full queue is looked at again so soon; before, see kick_fetchers(). */
+	if (!producer)
+		(void) rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", "1", NULL, 0);
 	if (kind == KAFKA_HANDLE_SMALL)
 		set_properties(conf, server, small_defaults);
 	else if (kind == KAFKA_HANDLE_BULK)
@@ -503,6 +508,7 @@ make_handle(const KafkaServer *server, KafkaHandleKind kind, const char *key)
 		handle->server_name = MemoryContextStrdup(TopMemoryContext, server->name);
 		handle->key = MemoryContextStrdup(TopMemoryContext, key);
 		handle->kind = kind;
+		handle->call_ms = -1;
 		handle->serverid = server->serverid;
 		handle->userid = server->userid;
 		handle->server_hash =
