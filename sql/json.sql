@@ -146,11 +146,13 @@ SELECT v.*, r.* FROM (VALUES
     ('{"a":1'::bytea), (''), (' '), ('{"a":tru}'), ('{"a":1}}'), ('{''a'':1}'), ('\x7b2261223a2209227d'),
         ('[1]'), ('5'), ('"a"'), ('null'), ('true'),
     ('\x7b2261223a22ff227d'), ('\x7b2261223a2200227d'), ('\x7b2261223a22c080227d'),
-        ('\x7b2261223a22eda080227d'), ('\xefbbbf7b7d'),
+        ('\x7b2261223a22eda080227d'),
     ('{"a":"\\u0000"}'), ('{"a":"x\\ud800"}'), ('{"a":"\\ud800\\ud800"}'), ('{"a":"\\udc00x"}'),
         ('{"a":"\\ud800\\n"}'), ('{"a":"\\u00"}'), ('{"a":"\\x"}'),
     ('{"i":"x"}'), ('{"i":1.0}'), ('{"i":1e2}'), ('{"i":9998119999999999}'), ('{"i":true}'), ('{"i":[]}'),
         ('{"d":"2015-13-13"}'), ('{"d":{}}'), ('{"i":""}')) v (payload), LATERAL read_stop(payload) r;
+-- A byte order mark is not JSON either.
+SELECT sqlstate, message FROM read_stop('\xefbbbf7b7d');
 -- Such strings are nobody's business where nobody asks for them.
 SELECT r.message FROM (VALUES ('{"z":"\\u0000","i":1}'::bytea),
     ('{"z":"\\ud800","y":["\\udc00"],"i":1}')) v (payload), LATERAL read_stop(payload) r;
@@ -188,7 +190,7 @@ INSERT INTO type_cases (type, member) VALUES ('date', '"2024-02-29"'), ('date', 
     '"2024-02-29T12:00:00.123"'), ('timestamptz', '"2024-02-29T12:00:00+05:00"'),
     ('interval', '"1 day"'), ('uuid', '"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"'), ('json_mood', '"happy"'),
         ('json_mood', '"cross"'), ('int4range', '"[1,5]"'), ('inet', '"10.0.0.1"'),
-    ('xml', '"<a/>"'), ('tsvector', '"a b"'), ('bit(3)', '"101"'), ('oid', '7'), ('regclass', '"pg_class"'),
+    ('tsvector', '"a b"'), ('bit(3)', '"101"'), ('oid', '7'), ('regclass', '"pg_class"'),
         ('int2vector', '"1 2"'), ('json_mood[]', '["sad", null]'), ('float8', '"NaN"'),
         ('numeric', '"Infinity"'),
     ('float8', '1e400'), ('float4', '0.3'), ('float8', '0.1234567890123456789'),
@@ -332,7 +334,7 @@ CREATE TYPE json_all AS (a int[], b json_pair, t timestamptz, f float8, i interv
 CREATE TABLE all_types (id int, b bool, i2 int2, i4 int4, i8 int8, f4 float4, f8 float8, n numeric, t text,
     vc varchar(9), c char(5), nm name, ch "char", by bytea, d date, ts timestamp, tz timestamptz, ti time,
     tt timetz, iv interval,
-    u uuid, ip inet, m json_mood, r int4range, mr nummultirange, j json, jb jsonb, x xml, ia int[], ta text[],
+    u uuid, ip inet, m json_mood, r int4range, mr nummultirange, j json, jb jsonb, ia int[], ta text[],
         i2d int[][], pa json_pair[], ma json_mood[], ba bytea[], na numeric[], p json_pair, al json_all,
         ne json_nest, dp json_positive, dl json_list, dr json_row,
     o oid, rc regclass, bi bit(3), vb varbit, pt point, tv tsvector, mo money);
@@ -341,7 +343,7 @@ INSERT INTO all_types VALUES
         E'a"\\\b\n\x01é😀', 'é', 'ab', 'Nm', 'x', '\x00ff5c78', '2024-02-29', '2024-02-29 12:00:00.123456',
         '2024-02-29 12:00:00.123456+05', '23:59:59.5', '12:00+02', '-1 year 2 days -03:04:05.6',
         'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '10.0.0.1/8', 'happy', '[1,5)', '{[1.5,2],(3,)}',
-            '{ "a" : [1.0, "\u00e9"] }', '{"a": [1.0, null, {"b": "é\\"}]}', '<a>é</a>', '{1,NULL,-3}',
+            '{ "a" : [1.0, "\u00e9"] }', '{"a": [1.0, null, {"b": "é\\"}]}', '{1,NULL,-3}',
             '{"a b",NULL,"","null","{}",é}', '{{1,2},{3,NULL}}',
         ARRAY[(1,'a')::json_pair, NULL, (NULL,NULL)::json_pair], '{sad,NULL}', ARRAY['\x00'::bytea, '\x5c'],
             '{1.50,NaN,1e20}', (1, 'b"'), ('{1,2}', (2, NULL), '2024-02-29 12:00+05', 0.1, '1 day -1 hour',
@@ -350,12 +352,12 @@ INSERT INTO all_types VALUES
             4294967295, 'pg_catalog.pg_class', '101', '1', '(1.5,2)', 'a b:2', '$1,234.50'),
     (2, false, 0, 0, 0, 'NaN', '-Infinity', 'NaN', '', '', '', '', '', '', 'infinity', '-infinity', 'infinity',
         '24:00', '00:00-15:59', '0', '00000000-0000-0000-0000-000000000000', '::1', 'sad', 'empty', '{}', '"s"',
-        '"s"', '', '{}', '{}', '{}', '{}', '{}', '{}', '{}', (NULL, ''), (NULL, NULL, NULL, 'Infinity', NULL,
+        '"s"', '{}', '{}', '{}', '{}', '{}', '{}', '{}', (NULL, ''), (NULL, NULL, NULL, 'Infinity', NULL,
         '', 'Infinity'),
         (NULL, '{}', NULL), 1, '{}', (2, NULL), 0, NULL, '000', '', '(Infinity,NaN)', '', '0'),
     (3, NULL, 1, -1, 9223372036854775807, 3.4028235e38, 0.1234567890123456, 'Infinity', 'null', '123456789',
         'abcde', 'n', '1', '\x', '0044-03-15 BC', '0044-03-15 12:00 BC', '0044-03-15 12:00+00 BC', '00:00',
-        '12:00:00.000001+00', '178000000 years', NULL, '1.2.3.4', NULL, '(,)', '{(,)}', '1.50', '1.50', NULL,
+        '12:00:00.000001+00', '178000000 years', NULL, '1.2.3.4', NULL, '(,)', '{(,)}', '1.50', '1.50',
         '{NULL}', '{NULL}', NULL, '{NULL}', NULL, NULL, '{0.00}',
         NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, '10101', NULL, NULL, NULL);
 INSERT INTO all_types (id) VALUES (4);
@@ -366,11 +368,19 @@ SELECT format('CREATE FOREIGN TABLE all_sent (%s) SERVER kafka OPTIONS (topic %L
 :create_sent;
 SELECT kafka_create_topic(topic('json.all'), 1);
 -- Whatever the settings of the session that sends.
-SET intervalstyle = 'sql_standard'; SET datestyle = 'SQL, DMY'; SET extra_float_digits = -5; SET bytea_output = 'escape'; SET timezone = 'Asia/Kathmandu';
+SET intervalstyle = 'sql_standard';
+SET datestyle = 'SQL, DMY';
+SET extra_float_digits = -5;
+SET bytea_output = 'escape';
+SET timezone = 'Asia/Kathmandu';
 INSERT INTO all_sent SELECT * FROM all_types ORDER BY id;
 SET intervalstyle = 'iso_8601';
 SELECT count(*) FROM all_sent;
-RESET intervalstyle; RESET datestyle; RESET extra_float_digits; RESET bytea_output; SET timezone = 'UTC';
+RESET intervalstyle;
+RESET datestyle;
+RESET extra_float_digits;
+RESET bytea_output;
+SET timezone = 'UTC';
 SELECT count(*) AS same FROM all_types one, all_sent two WHERE one.id = two.id AND one::text = two::text;
 SELECT one.id, x.key, x.value, y.value FROM all_types one JOIN all_sent two ON one.id = two.id,
     jsonb_each_text(to_jsonb(one)) x JOIN jsonb_each_text(to_jsonb(two)) y ON x.key = y.key
