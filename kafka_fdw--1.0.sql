@@ -157,6 +157,62 @@ COMMENT ON FUNCTION @extschema@.kafka_produce(pg_catalog.text, pg_catalog.jsonb,
     IS 'send a message as kafka_send does, and return its partition, offset and timestamp';
 
 ----------------------------------------------------------------------
+-- Sending when the transaction commits
+----------------------------------------------------------------------
+
+CREATE FUNCTION @extschema@.kafka_send_on_commit(
+    topic pg_catalog.text,
+    value pg_catalog.text,
+    key pg_catalog.text DEFAULT NULL,
+    partition pg_catalog.int4 DEFAULT NULL,
+    headers pg_catalog.jsonb DEFAULT NULL,
+    "timestamp" pg_catalog.timestamptz DEFAULT NULL,
+    server pg_catalog.name DEFAULT NULL)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'kafka_send_on_commit_text' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.kafka_send_on_commit(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.jsonb, pg_catalog.timestamptz, pg_catalog.name)
+    IS 'hold a message until the transaction commits, then send it, and commit only if Kafka has it';
+
+CREATE FUNCTION @extschema@.kafka_send_on_commit(
+    topic pg_catalog.text,
+    value pg_catalog.bytea,
+    key pg_catalog.bytea DEFAULT NULL,
+    partition pg_catalog.int4 DEFAULT NULL,
+    headers pg_catalog.jsonb DEFAULT NULL,
+    "timestamp" pg_catalog.timestamptz DEFAULT NULL,
+    server pg_catalog.name DEFAULT NULL)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'kafka_send_on_commit_bytea' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.kafka_send_on_commit(pg_catalog.text, pg_catalog.bytea, pg_catalog.bytea, pg_catalog.int4, pg_catalog.jsonb, pg_catalog.timestamptz, pg_catalog.name)
+    IS 'hold a message until the transaction commits, then send it, and commit only if Kafka has it';
+
+CREATE FUNCTION @extschema@.kafka_send_on_commit(
+    topic pg_catalog.text,
+    value pg_catalog.json,
+    key pg_catalog.text DEFAULT NULL,
+    partition pg_catalog.int4 DEFAULT NULL,
+    headers pg_catalog.jsonb DEFAULT NULL,
+    "timestamp" pg_catalog.timestamptz DEFAULT NULL,
+    server pg_catalog.name DEFAULT NULL)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'kafka_send_on_commit_text' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.kafka_send_on_commit(pg_catalog.text, pg_catalog.json, pg_catalog.text, pg_catalog.int4, pg_catalog.jsonb, pg_catalog.timestamptz, pg_catalog.name)
+    IS 'hold a message until the transaction commits, then send it, and commit only if Kafka has it';
+
+CREATE FUNCTION @extschema@.kafka_send_on_commit(
+    topic pg_catalog.text,
+    value pg_catalog.jsonb,
+    key pg_catalog.text DEFAULT NULL,
+    partition pg_catalog.int4 DEFAULT NULL,
+    headers pg_catalog.jsonb DEFAULT NULL,
+    "timestamp" pg_catalog.timestamptz DEFAULT NULL,
+    server pg_catalog.name DEFAULT NULL)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME', 'kafka_send_on_commit_jsonb' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.kafka_send_on_commit(pg_catalog.text, pg_catalog.jsonb, pg_catalog.text, pg_catalog.int4, pg_catalog.jsonb, pg_catalog.timestamptz, pg_catalog.name)
+    IS 'hold a message until the transaction commits, then send it, and commit only if Kafka has it';
+
+----------------------------------------------------------------------
 -- Reading a topic that has no foreign table
 ----------------------------------------------------------------------
 

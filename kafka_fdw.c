@@ -27,6 +27,7 @@ _PG_init(void)
 {
 	KafkaSettingInit();
 	KafkaConnectionInit();
+	KafkaPendingInit();
 }
 
 /* The callbacks, in the order in which a statement meets them. */
@@ -44,6 +45,14 @@ kafka_fdw_handler(PG_FUNCTION_ARGS)
 	routine->ReScanForeignScan = kafkaReScanForeignScan;
 	routine->EndForeignScan = kafkaEndForeignScan;
 	routine->ExplainForeignScan = kafkaExplainForeignScan;
+
+	/* SELECT by several processes */
+	routine->IsForeignScanParallelSafe = kafkaIsForeignScanParallelSafe;
+	routine->EstimateDSMForeignScan = kafkaEstimateDSMForeignScan;
+	routine->InitializeDSMForeignScan = kafkaInitializeDSMForeignScan;
+	routine->ReInitializeDSMForeignScan = kafkaReInitializeDSMForeignScan;
+	routine->InitializeWorkerForeignScan = kafkaInitializeWorkerForeignScan;
+	routine->ShutdownForeignScan = kafkaShutdownForeignScan;
 
 	/* INSERT, COPY FROM, and refusals of what a log cannot do */
 	routine->IsForeignRelUpdatable = kafkaIsForeignRelUpdatable;

@@ -311,6 +311,11 @@ kafka_version()
 	sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$root/dev/kafka.xml"
 }
 
+kafka_secure_version()
+{
+	sed -n 's:.*<kafka.secure.version>\(.*\)</kafka.secure.version>.*:\1:p' "$root/dev/kafka.xml"
+}
+
 # Have a folder of the cache where the servers' user can read it: he cannot look into root's.
 readable()
 {

@@ -148,10 +148,10 @@ CREATE SERVER kafka_dirty FOREIGN DATA WRAPPER kafka_fdw
 SELECT partition, high, committed_end FROM kafka_partitions(:'t', 'kafka_dirty');
 DROP SERVER kafka_dirty;
 
--- No broker
+-- No broker. (What the connection said, which is the DETAIL, may come after the short time is over.)
 CREATE SERVER kafka_down FOREIGN DATA WRAPPER kafka_fdw
     OPTIONS (bootstrap_servers '127.0.0.1:1', metadata_timeout '300ms');
-SELECT function, sqlstate, message, detail LIKE '%Connection refused%' AS detail, left(hint, 24) AS hint
+SELECT function, sqlstate, message, left(hint, 24) AS hint
 FROM unnest('{"kafka_topics(''kafka_down'')","kafka_partitions(NULL, ''kafka_down'')",
     "kafka_partitions(''a'', ''kafka_down'')","kafka_brokers(''kafka_down'')","kafka_groups(''kafka_down'')",
     "kafka_group_lag(''a'', ''kafka_down'')","kafka_topic_config(''a'', ''kafka_down'')",

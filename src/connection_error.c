@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "connection.h"
+#include "connection_private.h"
 
 /*
  * Classes as docs/errors.md has them: network 08xxx, credentials 28000, ACL 42501, and so on. The
@@ -116,18 +117,18 @@ KafkaConnectionErrorPasses(rd_kafka_resp_err_t err)
 char *
 KafkaConnectionCause(KafkaHandle *handle, rd_kafka_resp_err_t err, const char *errstr)
 {
-	const char *text = errstr && errstr[0] ? errstr : rd_kafka_err2str(err);
+	char	   *text = pstrdup(errstr && errstr[0] ? errstr : rd_kafka_err2str(err));
 	size_t		len = strlen(text);
 
 	while (len > 0 && (text[len - 1] == '.' || text[len - 1] == '\n'))
-		len--;
+		text[--len] = '\0';
+	kafka_clean_text(text);
 	if (handle == NULL || handle->broker_errstr[0] == '\0' ||
 		strcmp(handle->broker_errstr, text) == 0)
-		return pnstrdup(text, len);
+		return text;
 	if (err == handle->broker_err)
 		return pstrdup(handle->broker_errstr);
-	return psprintf("%.*s; the broker connection last said: %s", (int) len, text,
-					handle->broker_errstr);
+	return psprintf("%s; the broker connection last said: %s", text, handle->broker_errstr);
 }
 
 const char *
@@ -137,11 +138,12 @@ KafkaConnectionHint(rd_kafka_resp_err_t err)
 	{
 		case ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION:
 		case ERRCODE_CONNECTION_FAILURE:
-			return "Check the server's option bootstrap_servers, and that the brokers run and can "
-				"be reached under the names they advertise; metadata_timeout says how long to try.";
+			return "Check the server's options bootstrap_servers and security_protocol, and that the "
+				"brokers run and can be reached under the names they advertise; metadata_timeout "
+				"says how long to try.";
 		case ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION:
-			return "Check the credentials in the user mapping, and the server's options "
-				"security_protocol and sasl_mechanism.";
+			return "Check the credentials in the user mapping (a password, or a certificate with "
+				"its key), and the server's options security_protocol and sasl_mechanism.";
 		case ERRCODE_INSUFFICIENT_PRIVILEGE:
 			return "The cluster's ACLs refuse this to the user of the user mapping.";
 		default:

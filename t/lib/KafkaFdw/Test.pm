@@ -3,6 +3,7 @@
 #
 #	my $broker = KafkaFdw::Test->new_broker('frozen');		a broker of this test's own
 #	my $cluster = KafkaFdw::Test->new_cluster('three');		three of them
+#	my $broker = KafkaFdw::Test->new_secure_broker('tls');	one with TLS, SASL and ACLs
 #	my $node = KafkaFdw::Test->new_node('main');			a PostgreSQL on the shared broker
 #	my $node = KafkaFdw::Test->new_node('main', $broker);	on that one
 #	my $topic = KafkaFdw::Test->topic('log');				a name of this run alone
@@ -22,6 +23,7 @@ use warnings;
 use IPC::Run ();
 use KafkaFdw::Broker;
 use KafkaFdw::Cluster;
+use KafkaFdw::SecureBroker;
 use KafkaFdw::Session;
 use KafkaFdw::Tool;
 use PostgreSQL::Test::Cluster;
@@ -46,6 +48,14 @@ sub new_cluster
 	my ($class, $name, %options) = @_;
 
 	return KafkaFdw::Cluster->new($name, %options);
+}
+
+# One with TLS, SASL and ACLs; see KafkaFdw/SecureBroker.pm.
+sub new_secure_broker
+{
+	my ($class, $name, %options) = @_;
+
+	return KafkaFdw::SecureBroker->new($name, %options);
 }
 
 # The address of the broker that all tests share.
