@@ -9,6 +9,7 @@
 #include "fmgr.h"
 #include "foreign/fdwapi.h"
 
+#include "src/analyze.h"
 #include "src/import.h"
 #include "src/modify.h"
 #include "src/module.h"
@@ -67,6 +68,9 @@ kafka_fdw_handler(PG_FUNCTION_ARGS)
 	routine->EndForeignInsert = kafkaEndForeignInsert;
 	routine->ExecForeignTruncate = kafkaExecForeignTruncate;
 	routine->ExplainForeignModify = kafkaExplainForeignModify;
+
+	/* ANALYZE */
+	routine->AnalyzeForeignTable = kafkaAnalyzeForeignTable;
 
 	/* IMPORT FOREIGN SCHEMA */
 	routine->ImportForeignSchema = kafkaImportForeignSchema;

@@ -267,6 +267,7 @@ finish_range(KafkaConsumer *consumer, ConsumerPartition *part)
 			stop_partition(consumer, part);
 			part->next = first_offset(range, part);
 			start_partition(consumer, part);
+			consumer->received = consumer->kicked = 0;	/* large fetches do not pay yet */
 		}
 		return;
 	}
@@ -727,6 +728,16 @@ KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message)
 			return false;
 		}
 	}
+}
+
+void
+KafkaConsumerSkip(KafkaConsumer *consumer, const KafkaMessage *message)
+{
+	ConsumerPartition *part = &consumer->parts[consumer->part_of[message->partition]];
+
+	/* The message may have been the range's last. */
+	if (!part->done && current_range(consumer, part)->start <= message->offset)
+		finish_range(consumer, part);
 }
 
 int

@@ -148,6 +148,12 @@ extern void KafkaConsumerWarnOfLost(const char *topic, int64 lost);
  */
 extern bool KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message);
 
+/*
+ * Read no more of the range that a message, the one that Next returned last, is of; other ranges of
+ * its partition follow as always.
+ */
+extern void KafkaConsumerSkip(KafkaConsumer *consumer, const KafkaMessage *message);
+
 /* The headers of the message that Next returned last; the array is palloc'd, their bytes are not. */
 extern int	KafkaConsumerHeaders(KafkaConsumer *consumer, const KafkaMessage *message,
 								 KafkaHeader **headers);

@@ -215,6 +215,15 @@ kafka_option_apply_table(KafkaTable *table, const KafkaOption *option, char **va
 			break;
 		case KAFKA_OPTION_CSV:
 			break;				/* kafka_option_check_format's */
+		case KAFKA_OPTION_BATCH_SIZE:
+			(void) kafka_value_int(option, 1, INT_MAX); /* a scan finds its own sizes ... */
+			break;
+		case KAFKA_OPTION_BUFFER_DELAY:
+			(void) kafka_value_time(option, 1, INT_MAX);	/* ... and is whole however it waits */
+			break;
+		case KAFKA_OPTION_NUM_PARTITIONS:
+			table->num_partitions = kafka_value_int(option, 1, INT_MAX);
+			break;
 		default:
 			elog(ERROR, "unexpected option \"%s\" of a foreign table", option->name);
 	}

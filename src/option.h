@@ -103,6 +103,7 @@ typedef struct KafkaTable
 	int			insert_batch_size;
 	bool		use_remote_estimate;
 	KafkaDeliveryMode delivery;
+	int			num_partitions; /* as the planner may assume where it knows nothing; 0: not set */
 } KafkaTable;
 
 /* Which part of a message a column shows. */
@@ -154,6 +155,9 @@ extern bool KafkaOptionSameServer(const KafkaServer *a, const KafkaServer *b);
  * another wrapper's, HV00N with the candidates where the choice is open.
  */
 extern Oid	KafkaOptionChooseServer(const char *name, Oid userid);
+
+/* True for a relation that is a foreign table of kafka_fdw, by whatever name the wrapper goes. */
+extern bool KafkaOptionIsTable(Oid relid);
 
 /*
  * ERROR where a topic's name is not one Kafka accepts (42602), or allowed_topics leaves it out

@@ -47,6 +47,9 @@ typedef enum KafkaOptionId
 	KAFKA_OPTION_IGNORE_JUNK,
 	KAFKA_OPTION_STRICT,
 	KAFKA_OPTION_CSV,			/* an option of COPY's, which it checks itself */
+	KAFKA_OPTION_BATCH_SIZE,
+	KAFKA_OPTION_BUFFER_DELAY,
+	KAFKA_OPTION_NUM_PARTITIONS,
 
 	/* of columns */
 	KAFKA_OPTION_PART,			/* of a message */

@@ -3,10 +3,7 @@
  *		Planning of a scan: its size, its paths, its plan node, and what EXPLAIN says of that.
  *
  * Planning contacts nobody, so that EXPLAIN works and is quick whatever Kafka does, unless the
- * table says use_remote_estimate. What a topic holds is otherwise known from ANALYZE, or assumed;
- * conditions with constants on "offset" bound it either way. The assumptions are chosen for the
- * decisions that hang on them: reading by offset once for each row of a small table must win
- * against reading the whole topic once, and the other way round for a large one.
+ * table says use_remote_estimate. What a scan reads and returns is estimate.c's.
  *
  * Three kinds of path. The plain one. One in the order of the offsets, ascending and descending,
  * where the clauses fix the partition: an offset is unique in a partition, and there messages come
@@ -22,40 +19,30 @@
 #include "optimizer/paths.h"
 #include "optimizer/planmain.h"
 #include "optimizer/restrictinfo.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/ruleutils.h"
 #include "utils/selfuncs.h"
 #include "utils/typcache.h"
 
 #include "compat.h"
-#include "consumer.h"
+#include "estimate.h"
 #include "plan.h"
 #include "plan_parallel.h"
-#include "setting.h"
 
 /*
- * What a topic is taken to hold where nothing is known: so much that a few hundred rows are rather
- * joined by looking each one up, and so little that to read it all does not seem worth compiling
- * for (jit_above_cost), which would take longer than most reads.
- */
-#define DEFAULT_PARTITIONS 10
-#define DEFAULT_MESSAGES 250000.0
-
-/*
- * In the planner's units. A scan's start takes 1 to 3 ms and a message a third of a microsecond,
- * which would be more for the start; but too many starts cost less than a topic read for nothing.
+ * In the planner's units. A scan's start takes 1 to 3 ms and a message half a microsecond, which
+ * would be more for the start; but too many starts cost less than a topic read for nothing.
  */
 #define START_COST 50.0
-#define MESSAGE_COST 0.03
 
 /* What is kept of a relation between the callbacks: RelOptInfo.fdw_private. */
 typedef struct KafkaPlanInfo
 {
 	KafkaTable *table;
 	KafkaQualColumns columns;
-	KafkaSnapshot *snapshot;	/* what the topic holds; NULL: not asked */
+	KafkaEstimate *estimate;
 	double		messages;		/* read by a scan under the relation's own clauses */
+	Cost		message_cost;	/* of each */
 } KafkaPlanInfo;
 
 /* Of the clauses, those that bound what has to be read. */
@@ -73,194 +60,44 @@ pushable_clauses(KafkaPlanInfo *info, List *clauses, Relids outer)
 	return result;
 }
 
-/* The numbers that two intervals share. */
-static double
-count_common(const KafkaInterval *a, int64 lo, int64 hi)
-{
-	return Max((double) Min(a->hi, hi) - (double) Max(a->lo, lo), 0);
-}
-
 /*
- * The messages in a condition of constants, where the topic was asked what it holds: offsets are
- * taken for messages, and the table's own bounds are heeded as far as they are offsets.
+ * The attributes that the scan has to make, in the numbering of pull_varattnos(). The target list
+ * that the planner hands in may name them all, for its own convenience; the relation's own does
+ * not.
  */
-static double
-count_in_snapshot(const KafkaPlanInfo *info, List *boxes)
+static List *
+used_attributes(RelOptInfo *rel, List *scan_clauses)
 {
-	double		messages = 0;
+	Bitmapset  *used = NULL;
+	List	   *attrs = NIL;
+	int			member = -1;
 
-	for (int i = 0; i < info->snapshot->npartitions; i++)
-	{
-		const KafkaPartition *part = &info->snapshot->partitions[i];
-		KafkaOffset start = KafkaOffsetFor(info->table->start, part->partition);
-		KafkaOffset end = KafkaOffsetFor(info->table->end, part->partition);
-		int64		lo = part->low;
-		int64		hi = part->end;
-		ListCell   *lc;
-
-		if (start.kind == KAFKA_OFFSET_AT)
-			lo = Max(lo, start.value);
-		else if (start.kind == KAFKA_OFFSET_LAST)
-			lo = Max(lo, hi - Min(start.value, hi));
-		else if (start.kind == KAFKA_OFFSET_NEWEST)
-			lo = hi;
-		if (end.kind == KAFKA_OFFSET_AT)
-			hi = Min(hi, end.value);
-		foreach(lc, boxes)
-		{
-			const KafkaBox *box = (const KafkaBox *) lfirst(lc);
-			const KafkaInterval *partitions = &box->dim[KAFKA_DIM_PARTITION];
-
-			if (part->partition >= partitions->lo && part->partition < partitions->hi)
-				messages += count_common(&box->dim[KAFKA_DIM_OFFSET], lo, hi);
-		}
-	}
-	return messages;
-}
-
-/*
- * The same where it was not asked. An upper bound on "offset" counts messages by itself; without
- * one partitions are taken to be equally long, and a lower bound to leave the usual third.
- */
-static double
-count_assumed(const RelOptInfo *rel, List *boxes)
-{
-	double		messages = 0;
-	ListCell   *lc;
-
-	foreach(lc, boxes)
-	{
-		const KafkaBox *box = (const KafkaBox *) lfirst(lc);
-		const KafkaInterval *offsets = &box->dim[KAFKA_DIM_OFFSET];
-		double		each = rel->tuples / DEFAULT_PARTITIONS;
-
-		if (offsets->hi != PG_INT64_MAX)
-			each = count_common(offsets, 0, PG_INT64_MAX);
-		else if (offsets->lo > 0)
-			each *= DEFAULT_INEQ_SEL;
-		messages += each * Min(count_common(&box->dim[KAFKA_DIM_PARTITION], 0, PG_INT64_MAX),
-							   DEFAULT_PARTITIONS);
-	}
-	return Min(messages, rel->tuples);
-}
-
-/* True where boxes say it all: constants that bound partition or offset, and no time. */
-static bool
-boxes_count(List *boxes)
-{
-	ListCell   *lc;
-
-	foreach(lc, boxes)
-	{
-		const KafkaInterval *times = &((KafkaBox *) lfirst(lc))->dim[KAFKA_DIM_TIMESTAMP];
-
-		if (times->lo != PG_INT64_MIN || times->hi != PG_INT64_MAX)
-			return false;
-	}
-	return !KafkaRangeIsAll(boxes);
-}
-
-/*
- * How many messages a scan reads: not all of them need pass the clauses that are only filters.
- * "clauses" are RestrictInfos. What constants say is counted; the rest, times and values that are
- * not known yet, is guessed, but for equality, which leaves one offset or one partition.
- */
-static double
-estimate_messages(PlannerInfo *root, RelOptInfo *rel, List *clauses, Relids outer)
-{
-	KafkaPlanInfo *info = (KafkaPlanInfo *) rel->fdw_private;
-	List	   *pushed = pushable_clauses(info, extract_actual_clauses(clauses, false), outer);
-	double		npartitions = info->snapshot ? info->snapshot->npartitions : DEFAULT_PARTITIONS;
-	double		messages;
-	List	   *boxes = KafkaRangeAll();
-	List	   *guessed = NIL;
-	ListCell   *lc;
-
-	foreach(lc, pushed)
-	{
-		List	   *clause = list_make1(lfirst(lc));
-		List	   *known = KafkaQualEstimate(&info->columns, clause, outer);
-
-		if (boxes_count(known))
-			boxes = KafkaRangeAnd(boxes, known);
-		else
-			guessed = lappend(guessed, lfirst(lc));
-	}
-	messages = info->snapshot ? count_in_snapshot(info, boxes) : count_assumed(rel, boxes);
-	if (KafkaQualFixes(&info->columns, guessed, outer, KAFKA_DIM_OFFSET))
-		return KafkaQualFixes(&info->columns, pushed, outer, KAFKA_DIM_PARTITION) ? 1
-			: Min(messages, npartitions);
-	foreach(lc, guessed)
-	{
-		if (!KafkaQualFixes(&info->columns, list_make1(lfirst(lc)), outer, KAFKA_DIM_PARTITION))
-			continue;
-		messages /= Max(npartitions, 1);
-		guessed = foreach_delete_current(guessed, lc);
-	}
-	return messages * clauselist_selectivity(root, guessed, rel->relid, JOIN_INNER, NULL);
-}
-
-/* The rows that pass: of the messages read, those for which the filters are true. */
-static double
-estimate_rows(PlannerInfo *root, RelOptInfo *rel, List *clauses, Relids outer, double messages)
-{
-	KafkaPlanInfo *info = (KafkaPlanInfo *) rel->fdw_private;
-	List	   *filters = NIL;
-	ListCell   *lc;
-
-	foreach(lc, clauses)
-	{
-		RestrictInfo *rinfo = lfirst_node(RestrictInfo, lc);
-
-		if (!KafkaQualIsPushable(&info->columns, rinfo->clause, outer))
-			filters = lappend(filters, rinfo);
-	}
-	return clamp_row_est(messages *
-						 clauselist_selectivity(root, filters, rel->relid, JOIN_INNER, NULL));
-}
-
-/* Ask the topic what it holds, as a scan would that started now. */
-static KafkaSnapshot *
-remote_snapshot(const KafkaTable *table)
-{
-	MemoryContext planner = CurrentMemoryContext;
-	MemoryContext work = AllocSetContextCreate(planner, "kafka_fdw estimate",
-											   ALLOCSET_SMALL_SIZES);
-	KafkaConsumer *consumer;
-	KafkaSnapshot *snapshot;
-
-	KafkaSettingCheckRead();
-	KafkaOptionCheckTopic(table->server, table->topic);
-	MemoryContextSwitchTo(work);
-	consumer = KafkaConsumerOpen(table->server, table->topic, table->read_committed, false);
-	MemoryContextSwitchTo(planner);
-	snapshot = KafkaConsumerSnapshot(consumer);
-	MemoryContextDelete(work);
-	return snapshot;
+	pull_varattnos((Node *) rel->reltarget->exprs, rel->relid, &used);
+	pull_varattnos((Node *) scan_clauses, rel->relid, &used);
+	while ((member = bms_next_member(used, member)) >= 0)
+		attrs = lappend_int(attrs, member);
+	return attrs;
 }
 
 void
 kafkaGetForeignRelSize(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 {
 	KafkaPlanInfo *info = palloc0(sizeof(KafkaPlanInfo));
+	List	   *clauses;
 
 	info->table = KafkaOptionGetTable(foreigntableid, kafka_plan_user(root, baserel));
 	KafkaQualFindColumns(&info->columns, baserel->relid, foreigntableid);
 	baserel->fdw_private = info;
 
-	if (info->table->use_remote_estimate)
-	{
-		info->snapshot = remote_snapshot(info->table);
-		baserel->tuples = Max(count_in_snapshot(info, KafkaRangeAll()), 1);
-	}
-	/* -1, where there was never an ANALYZE; and an empty topic does not stay so */
-	else if (baserel->tuples <= 0)
-		baserel->tuples = DEFAULT_MESSAGES;
+	info->estimate = KafkaEstimateOpen(root, baserel, info->table, &info->columns);
 
 	/* This sets width and restriction cost too; of the rows we know better. */
 	set_baserel_size_estimates(root, baserel);
-	info->messages = estimate_messages(root, baserel, baserel->baserestrictinfo, NULL);
-	baserel->rows = estimate_rows(root, baserel, baserel->baserestrictinfo, NULL, info->messages);
+	KafkaEstimateScan(info->estimate, baserel->baserestrictinfo, NULL, &info->messages,
+					  &baserel->rows);
+	clauses = extract_actual_clauses(baserel->baserestrictinfo, false);
+	info->message_cost = KafkaEstimateMessageCost(info->estimate,
+												  used_attributes(baserel, clauses));
 }
 
 /*
@@ -271,8 +108,10 @@ static void
 cost_scan(RelOptInfo *rel, double messages, double rows, QualCost restriction, Cost *startup,
 		  Cost *total)
 {
+	KafkaPlanInfo *info = (KafkaPlanInfo *) rel->fdw_private;
+
 	*startup = START_COST + restriction.startup + rel->reltarget->cost.startup;
-	*total = *startup + messages * (MESSAGE_COST + cpu_tuple_cost + restriction.per_tuple) +
+	*total = *startup + messages * (info->message_cost + cpu_tuple_cost + restriction.per_tuple) +
 		rows * rel->reltarget->cost.per_tuple;
 }
 
@@ -373,15 +212,18 @@ consider_join_clause(RelOptInfo *rel, List *parameterizations, RestrictInfo *rin
 static void
 add_parameterized_path(PlannerInfo *root, RelOptInfo *rel, Relids outer)
 {
+	KafkaPlanInfo *info = (KafkaPlanInfo *) rel->fdw_private;
 	ParamPathInfo *param = get_baserel_parampathinfo(root, rel, outer);
 	List	   *clauses = list_concat_copy(param->ppi_clauses, rel->baserestrictinfo);
-	double		messages = estimate_messages(root, rel, clauses, outer);
+	double		messages;
+	double		rows;
 	QualCost	restriction;
 	Cost		startup;
 	Cost		total;
 
 	/* All paths of one parameterization have to agree on the rows. */
-	param->ppi_rows = Min(estimate_rows(root, rel, clauses, outer, messages), rel->rows);
+	KafkaEstimateScan(info->estimate, clauses, outer, &messages, &rows);
+	param->ppi_rows = Min(rows, rel->rows);
 	cost_qual_eval(&restriction, param->ppi_clauses, root);
 	restriction.startup += rel->baserestrictcost.startup;
 	restriction.per_tuple += rel->baserestrictcost.per_tuple;
@@ -451,25 +293,6 @@ kafkaGetForeignPaths(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 	KafkaPlanAddPartialPath(root, baserel, info->table, startup, total,
 							order_private(KAFKA_ORDER_NONE));
 	add_parameterized_paths(root, baserel);
-}
-
-/*
- * The attributes that the scan has to make, in the numbering of pull_varattnos(). The target list
- * that the planner hands in may name them all, for its own convenience; the relation's own does
- * not.
- */
-static List *
-used_attributes(RelOptInfo *rel, List *scan_clauses)
-{
-	Bitmapset  *used = NULL;
-	List	   *attrs = NIL;
-	int			member = -1;
-
-	pull_varattnos((Node *) rel->reltarget->exprs, rel->relid, &used);
-	pull_varattnos((Node *) scan_clauses, rel->relid, &used);
-	while ((member = bms_next_member(used, member)) >= 0)
-		attrs = lappend_int(attrs, member);
-	return attrs;
 }
 
 /*

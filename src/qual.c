@@ -520,3 +520,21 @@ KafkaQualFixes(const KafkaQualColumns *columns, List *clauses, Relids outer, Kaf
 	}
 	return true;
 }
+
+bool
+KafkaQualIsUpperTime(const KafkaQualColumns *columns, Expr *clause, Relids outer)
+{
+	QualNode   *root = kafka_qual_parse(columns, list_make1(clause), outer);
+	ListCell   *lc;
+
+	foreach(lc, root->args)
+	{
+		QualNode   *node = (QualNode *) lfirst(lc);
+
+		if (node->kind != QUAL_COMPARE || node->dim != KAFKA_DIM_TIMESTAMP ||
+			(node->strategy != BTLessStrategyNumber &&
+			 node->strategy != BTLessEqualStrategyNumber))
+			return false;
+	}
+	return root->args != NIL;
+}

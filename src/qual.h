@@ -44,6 +44,9 @@ extern bool KafkaQualIsPushable(const KafkaQualColumns *columns, Expr *clause, R
 extern bool KafkaQualFixes(const KafkaQualColumns *columns, List *clauses, Relids outer,
 						   KafkaDimension dim);
 
+/* True where a clause bounds nothing but the timestamp, and that from above. */
+extern bool KafkaQualIsUpperTime(const KafkaQualColumns *columns, Expr *clause, Relids outer);
+
 /* What can be said at plan time: parameters and functions bound nothing. */
 extern List *KafkaQualEstimate(const KafkaQualColumns *columns, List *clauses, Relids outer);
 

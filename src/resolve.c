@@ -335,8 +335,10 @@ apply_start(const Resolver *resolver, Bounds *part)
 				part->start = part->floor;	/* all that there may be, without counting */
 			else
 			{
-				part->last = Max(offset.value, 0);
-				part->start = part->high - part->last;
+				part->start = part->high - Max(offset.value, 0);
+				if (resolver->request->max_search == 0 ||
+					offset.value <= resolver->request->max_search)
+					part->last = Max(offset.value, 0);
 			}
 			break;
 
@@ -460,7 +462,7 @@ check_limit(const Resolver *resolver, const KafkaRange *ranges, int nranges)
 	int64		total = 0;
 	int			p = 0;
 
-	if (kafka_max_scan_messages <= 0)
+	if (kafka_max_scan_messages <= 0 || resolver->request->sampled)
 		return;
 	for (int i = 0; i < nranges; i++)
 	{

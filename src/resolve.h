@@ -22,6 +22,8 @@ typedef struct KafkaRequest
 	List	   *boxes;			/* of KafkaBox *: the condition */
 	int64		now;			/* ms since 1970: what ages are counted from */
 	int64		max_messages;	/* the caller reads no more than these; 0: all */
+	bool		sampled;		/* only here and there: max_scan_messages is not asked */
+	int64		max_search;		/* beyond so many last messages offsets are counted; 0: never */
 } KafkaRequest;
 
 /*
