@@ -12,7 +12,8 @@
 
 MODULE_big = kafka_fdw
 EXTENSION = kafka_fdw
-DATA = $(sort $(wildcard kafka_fdw--*.sql))
+DATA = $(filter-out $(DATA_built),$(sort $(wildcard kafka_fdw--*.sql)))
+DATA_built = kafka_fdw--0.0.3--1.0.sql
 OBJS = kafka_fdw.o $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
 
 # init makes what the others use.
@@ -55,6 +56,11 @@ ifeq ($(wildcard $(PGXS)),)
 $(error the server headers of PostgreSQL $(PG_MAJOR) are missing: install postgresql-server-dev-$(PG_MAJOR) (Red Hat: postgresql$(PG_MAJOR)-devel))
 endif
 include $(PGXS)
+
+# The update from adjust/kafka_fdw: what becomes of its objects, and then what it did not have.
+kafka_fdw--0.0.3--1.0.sql: kafka_fdw--0.0.3--1.0.in kafka_fdw--1.0.sql
+	cat $< >$@
+	sed '1,/^-- 0\.0\.3 has the objects so far/d' $(lastword $^) >>$@
 
 # Goals that compile nothing do without the library.
 ifneq ($(filter-out clean distclean uninstall installcheck prove_installcheck,$(or $(MAKECMDGOALS),all)),)

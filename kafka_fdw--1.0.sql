@@ -25,6 +25,18 @@ CREATE FOREIGN DATA WRAPPER kafka_fdw
 COMMENT ON FOREIGN DATA WRAPPER kafka_fdw
     IS 'Apache Kafka topics as foreign tables';
 
+CREATE FUNCTION @extschema@.kafka_get_watermarks(
+    rel pg_catalog.regclass,
+    OUT partition pg_catalog.int4,
+    OUT offset_low pg_catalog.int8,
+    OUT offset_high pg_catalog.int8)
+RETURNS SETOF pg_catalog.record
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION @extschema@.kafka_get_watermarks(pg_catalog.regclass)
+    IS 'the first offset and the high watermark of each partition of a foreign table''s topic';
+
+-- 0.0.3 has the objects so far. What follows is also the rest of the update from it: see the Makefile.
+
 CREATE TYPE @extschema@.kafka_header AS (
     name pg_catalog.text,
     value pg_catalog.bytea

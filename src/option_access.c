@@ -7,6 +7,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_foreign_data_wrapper.h"
 #include "catalog/pg_foreign_server.h"
 #include "catalog/pg_language.h"
@@ -14,6 +15,7 @@
 #include "lib/stringinfo.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
 
@@ -45,6 +47,17 @@ is_our_wrapper(Oid fdwid)
 		ours = strcmp(TextDatumGetCString(source), HANDLER) == 0;
 	ReleaseSysCache(tuple);
 	return ours;
+}
+
+bool
+KafkaOptionIsTable(Oid relid)
+{
+	ForeignServer *server;
+
+	if (get_rel_relkind(relid) != RELKIND_FOREIGN_TABLE)
+		return false;
+	server = GetForeignServer(GetForeignTable(relid)->serverid);
+	return is_our_wrapper(server->fdwid);
 }
 
 /* The server of this name, which has to be one of ours that the role may use. */
