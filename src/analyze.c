@@ -341,17 +341,15 @@ half(const Sample *sample, const SampleRow *row)
 	return 0.5;
 }
 
-/*
- * A message's row, or NULL where it cannot be decoded. The one place that has to know what bad data
- * is: until there is more than errors, it is one.
- */
+/* A message's row, or NULL where it cannot be decoded. */
 static HeapTuple
 make_tuple(Sample *sample, const KafkaMessage *message)
 {
 	MemoryContext old;
 	HeapTuple	tuple;
 
-	KafkaRowStore(sample->row, message, consumer_headers, sample->consumer, sample->slot);
+	if (!KafkaRowStore(sample->row, message, consumer_headers, sample->consumer, sample->slot))
+		return NULL;
 	old = MemoryContextSwitchTo(sample->tuple_cxt);
 	tuple = ExecCopySlotHeapTuple(sample->slot);
 	MemoryContextSwitchTo(old);
@@ -622,8 +620,12 @@ acquire_rows(Relation relation, int elevel, HeapTuple *rows, int targrows, doubl
 	Sample	   *sample = open_sample(relation);
 	MemoryContext old = MemoryContextSwitchTo(sample->cxt);
 	Bitmapset  *all = bms_make_singleton(0 - FirstLowInvalidHeapAttributeNumber);
+	bool		skips = sample->table->on_error == KAFKA_ON_ERROR_SKIP;
 	int			given;
 
+	/* What stops a scan need not keep the planner from knowing the rest. */
+	if (sample->table->on_error == KAFKA_ON_ERROR_STOP)
+		sample->table->on_error = KAFKA_ON_ERROR_SKIP;
 	sample->row = KafkaRowOpenRead(relation, sample->table, all);
 	sample->slot = MakeSingleTupleTableSlot(RelationGetDescr(relation), &TTSOpsVirtual);
 	sample->max_rows = MAX_ROWS * targrows;
@@ -635,7 +637,7 @@ acquire_rows(Relation relation, int elevel, HeapTuple *rows, int targrows, doubl
 	given = give_rows(sample, rows, targrows);
 	*totaldeadrows = 0;
 	*totalrows = rint(sample->messages);
-	if (sample->undecodable > 0)
+	if (skips && sample->undecodable > 0)
 		*totalrows = rint(sample->messages * (sample->tried - sample->undecodable) /
 						  sample->tried);
 	close_consumer(sample);

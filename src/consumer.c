@@ -13,7 +13,7 @@
  * what comes out is whole or is not called complete.
  *
  * A scan starts on a handle with small fetches, since most are small, and moves to one with large
- * fetches after some thousands of messages.
+ * fetches after some thousands of messages without a jump.
  */
 #include "postgres.h"
 
@@ -267,7 +267,7 @@ finish_range(KafkaConsumer *consumer, ConsumerPartition *part)
 			stop_partition(consumer, part);
 			part->next = first_offset(range, part);
 			start_partition(consumer, part);
-			consumer->received = consumer->kicked = 0;	/* large fetches do not pay yet */
+			consumer->jumped = consumer->received;
 		}
 		return;
 	}
@@ -353,7 +353,7 @@ restart(KafkaConsumer *consumer, int nranges, int max_partition)
 	memset(&consumer->feed, 0, sizeof(consumer->feed));
 	consumer->nstarted = consumer->nactive = consumer->ndone = consumer->ntailing = 0;
 	consumer->ncovered = 0;
-	consumer->received = 0;
+	consumer->received = consumer->jumped = 0;
 	consumer->kick_at = PG_INT64_MAX;
 	consumer->unkicked = consumer->presumed = consumer->doubtful = false;
 	consumer->nap = 0;
@@ -699,7 +699,8 @@ KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message)
 
 
 		CHECK_FOR_INTERRUPTS();
-		if (consumer->handle->kind == KAFKA_HANDLE_SMALL && consumer->received >= SMALL_SCAN)
+		if (consumer->handle->kind == KAFKA_HANDLE_SMALL &&
+			consumer->received - consumer->jumped >= SMALL_SCAN)
 			move_to_bulk(consumer);
 
 		got = rd_kafka_consume_batch_queue(consumer->handle->messages, 0, consumer->batch,

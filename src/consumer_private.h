@@ -63,6 +63,7 @@ struct KafkaConsumer
 	int			ibatch;
 	rd_kafka_message_t *current;	/* what the caller holds */
 	int64		received;		/* since Start */
+	int64		jumped;			/* of them, when a range was jumped to last */
 	int64		kick_at;		/* of them, when librdkafka is to be woken */
 	bool		unkicked;		/* something was taken from the queue since it was */
 	TimestampTz looked;			/* when somebody last looked around for silent partitions */
