@@ -1,4 +1,4 @@
--- Format csv: a message is a row, and columns are its fields. (COPY as the measure of it: t/052_csv.pl.)
+-- Format csv: a message is a row, and columns are its fields. (COPY as the measure of it: t/053_csv.pl.)
 SET client_min_messages = warning;
 SET timezone = 'UTC';
 SET datestyle = 'ISO, MDY';

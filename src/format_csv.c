@@ -5,7 +5,7 @@
  * What is a field, what is quoted and what is NULL is as COPY has it, in both directions. COPY's own
  * parser would not do: it reads a stream, in which an unterminated quote swallows the messages
  * behind it, the first line end decides what the others have to be, the end of the input is the end
- * for good, and whatever is wrong is raised. t/052_csv.pl compares the two on random data.
+ * for good, and whatever is wrong is raised. t/053_csv.pl compares the two on random data.
  *
  * Fields are found first and made into datums afterwards. Most lie in the message as they are;
  * those that have a quote in their midst are put together in the row's context.
