@@ -233,6 +233,13 @@ kafka_admin_to_broker(AdminCall *call, int32 broker)
 
 	if (rd_kafka_AdminOptions_set_broker(call->options, broker, errstr, sizeof(errstr)))
 		elog(ERROR, "could not set the broker of a Kafka request: %s", errstr);
+	rd_kafka_AdminOptions_set_opaque(call->options, (void *) (intptr_t) broker);
+}
+
+int32
+kafka_admin_from_broker(rd_kafka_event_t *event)
+{
+	return (int32) (intptr_t) rd_kafka_event_opaque(event);
 }
 
 void
@@ -345,6 +352,16 @@ kafka_admin_report(AdminCall *call, rd_kafka_resp_err_t err, const char *errstr)
 			 ? errdetail("%s. The cluster may carry the change out all the same.", cause)
 			 : errdetail_internal("%s.", cause),
 			 hint ? errhint("%s", hint) : 0));
+}
+
+void
+kafka_admin_warn_unseen(AdminCall *call)
+{
+	ereport(WARNING,
+			(errmsg("topic \"%s\" of Kafka server \"%s\" does not show the change yet", call->object,
+					call->server->name),
+			 errdetail("The cluster has accepted it, but it did not take effect within %d ms.",
+					   call->server->metadata_timeout)));
 }
 
 Datum

@@ -16,8 +16,6 @@
 #include "admin_compat.h"
 #include "admin_private.h"
 
-#define PROBE_INTERVAL_MS 10	/* between two looks at the settings */
-
 /* A setting as the cluster has it, in UTF-8. */
 typedef struct TopicSetting
 {
@@ -96,25 +94,27 @@ kafka_admin_settings(Jsonb *config, bool resets)
 	return result;
 }
 
-/*
- * Ask for the topic's settings as they are now, which are good until the next request. What went
- * wrong is returned, with librdkafka's words.
- */
-static rd_kafka_resp_err_t
-describe(AdminCall *call, const rd_kafka_ConfigEntry_t * **entries, size_t *nentries,
-		 const char **errstr)
+/* Send a request for the topic's settings. */
+static void
+send_describe(AdminCall *call)
 {
 	rd_kafka_ConfigResource_t *resource;
-	const		rd_kafka_ConfigResource_t **resources;
-	rd_kafka_event_t *event;
-	size_t		n;
 
-	kafka_admin_prepare(call, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, 0);
 	resource = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, call->object);
 	rd_kafka_DescribeConfigs(call->handle->rk, &resource, 1, call->options, call->queue);
 	rd_kafka_ConfigResource_destroy(resource);
-	kafka_admin_await(call, 1);
-	event = call->events[0];
+}
+
+/* The settings in an answer, or what went wrong, with librdkafka's words. */
+static rd_kafka_resp_err_t
+read_answer(rd_kafka_event_t *event, const rd_kafka_ConfigEntry_t * **entries, size_t *nentries,
+			const char **errstr)
+{
+	const		rd_kafka_ConfigResource_t **resources;
+	size_t		n;
+
+	*entries = NULL;
+	*nentries = 0;
 	*errstr = rd_kafka_event_error_string(event);
 	if (rd_kafka_event_error(event))
 		return rd_kafka_event_error(event);
@@ -125,6 +125,38 @@ describe(AdminCall *call, const rd_kafka_ConfigEntry_t * **entries, size_t *nent
 	*errstr = rd_kafka_ConfigResource_error_string(resources[0]);
 	*entries = rd_kafka_ConfigResource_configs(resources[0], nentries);
 	return rd_kafka_ConfigResource_error(resources[0]);
+}
+
+/* The topic's settings as they are now, good until the next request. */
+static const rd_kafka_ConfigEntry_t **
+describe(AdminCall *call, size_t *nentries)
+{
+	const		rd_kafka_ConfigEntry_t **entries;
+	const char *errstr;
+	rd_kafka_resp_err_t err;
+
+	kafka_admin_prepare(call, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, 0);
+	send_describe(call);
+	kafka_admin_await(call, 1);
+	err = read_answer(call->events[0], &entries, nentries, &errstr);
+	if (err)
+		kafka_admin_report(call, err, errstr);
+	return entries;
+}
+
+void
+kafka_admin_ask_all_brokers(AdminCall *call)
+{
+	int			nbrokers = call->metadata->broker_cnt;
+
+	kafka_admin_prepare(call, RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS,
+						Min(KafkaConnectionSlice(&call->deadline), ADMIN_SETTLE_MS));
+	for (int i = 0; i < nbrokers; i++)
+	{
+		kafka_admin_to_broker(call, call->metadata->brokers[i].id);
+		send_describe(call);
+	}
+	kafka_admin_await(call, nbrokers);
 }
 
 static int
@@ -142,13 +174,9 @@ kafka_topic_config(PG_FUNCTION_ARGS)
 	const		rd_kafka_ConfigEntry_t **entries;
 	const		rd_kafka_ConfigEntry_t **sorted;
 	size_t		n;
-	const char *errstr;
-	rd_kafka_resp_err_t err;
 
 	kafka_admin_open(call, call->server->read_committed);
-	err = describe(call, &entries, &n, &errstr);
-	if (err)
-		kafka_admin_report(call, err, errstr);
+	entries = describe(call, &n);
 	sorted = MemoryContextAlloc(call->cxt, (n + 1) * sizeof(*sorted));
 	if (n > 0)
 		memcpy(sorted, entries, n * sizeof(*sorted));
@@ -174,25 +202,12 @@ kafka_topic_config(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
-/*
- * The topic's settings, as a List of TopicSetting * in the call's context; false where they cannot
- * be had, which is raised if it is a failure of the call.
- */
-static bool
-look_at_settings(AdminCall *call, List **result, bool raise)
+/* Settings of an answer as a List of TopicSetting *, in the current context. */
+static List *
+copy_settings(const rd_kafka_ConfigEntry_t * *entries, size_t n)
 {
-	size_t		n = 0;
-	const		rd_kafka_ConfigEntry_t **entries = NULL;
-	const char *errstr;
-	rd_kafka_resp_err_t err = describe(call, &entries, &n, &errstr);
-	MemoryContext old;
+	List	   *result = NIL;
 
-	if (err && raise)
-		kafka_admin_report(call, err, errstr);
-	if (err)
-		return false;
-	*result = NIL;
-	old = MemoryContextSwitchTo(call->cxt);
 	for (size_t i = 0; i < n; i++)
 	{
 		TopicSetting *setting = palloc(sizeof(TopicSetting));
@@ -203,10 +218,9 @@ look_at_settings(AdminCall *call, List **result, bool raise)
 		setting->value = value ? pstrdup(value) : NULL;
 		setting->own = rd_kafka_ConfigEntry_source(entries[i]) ==
 			RD_KAFKA_CONFIG_SOURCE_DYNAMIC_TOPIC_CONFIG;
-		*result = lappend(*result, setting);
+		result = lappend(result, setting);
 	}
-	MemoryContextSwitchTo(old);
-	return true;
+	return result;
 }
 
 /* The setting of this name that is to be changed, or NULL. */
@@ -268,10 +282,23 @@ same_value(const char *shown, const char *set)
 	}
 }
 
-/*
- * ERROR where all settings are to be written, and that cannot be done: one that stays has a value
- * that is not known; or one that is reset does not exist, which nobody else would say.
- */
+/* ERROR where a setting does not exist: nobody else would say so of one that is reset. */
+static void
+check_names(AdminCall *call, List *changes, List *before)
+{
+	ListCell   *lc;
+
+	foreach(lc, changes)
+	{
+		const AdminSetting *change = (const AdminSetting *) lfirst(lc);
+
+		if (find_setting(before, change->name) == NULL)
+			kafka_admin_report(call, RD_KAFKA_RESP_ERR_INVALID_CONFIG,
+							   psprintf("Unknown topic config name: %s", change->name));
+	}
+}
+
+/* ERROR where all settings are to be written, and the value of one that stays is not known. */
 static void
 check_replacement(AdminCall *call, List *changes, List *before)
 {
@@ -287,14 +314,6 @@ check_replacement(AdminCall *call, List *changes, List *before)
 					 errmsg_internal("%s", call->failure),
 					 errdetail("librdkafka %s changes all settings at once, and the value of \"%s\" "
 							   "is not known.", rd_kafka_version_str(), setting->name)));
-	}
-	foreach(lc, changes)
-	{
-		const AdminSetting *change = (const AdminSetting *) lfirst(lc);
-
-		if (find_setting(before, change->name) == NULL)
-			kafka_admin_report(call, RD_KAFKA_RESP_ERR_INVALID_CONFIG,
-							   psprintf("Unknown topic config name: %s", change->name));
 	}
 }
 
@@ -344,6 +363,7 @@ alter(AdminCall *call, List *changes, List *before)
 	const char *refused;
 	size_t		n;
 
+	check_names(call, changes, before);
 	if (!incrementally)
 		check_replacement(call, changes, before);
 	kafka_admin_prepare(call, incrementally ? ALTER_INCREMENTALLY_OP
@@ -409,26 +429,67 @@ check_others(AdminCall *call, List *changes, List *before, List *now)
 	}
 }
 
-/* Wait until the change shows, which has been made: if that takes too long it is a warning. */
+/*
+ * How many brokers answer and do not show the changes. One that shows them gives *now, the settings as they
+ * are, in the call's attempt context; otherwise it is left alone.
+ */
+static int
+count_behind(AdminCall *call, List *changes, List **now)
+{
+	MemoryContext old = MemoryContextSwitchTo(call->attempt_cxt);
+	int			behind = 0;
+
+	for (int i = 0; i < call->nevents; i++)
+	{
+		const		rd_kafka_ConfigEntry_t **entries;
+		size_t		n;
+		const char *errstr;
+		rd_kafka_resp_err_t err = read_answer(call->events[i], &entries, &n, &errstr);
+		List	   *settings = copy_settings(entries, n);
+
+		if (err == RD_KAFKA_RESP_ERR_NO_ERROR && shows_changes(settings, changes))
+			*now = settings;
+		else if (rd_kafka_event_error(call->events[i]) == RD_KAFKA_RESP_ERR_NO_ERROR)
+			behind++;
+	}
+	MemoryContextSwitchTo(old);
+	return behind;
+}
+
+/*
+ * Wait until brokers show the change, which has been made: if that takes too long it is a warning.
+ */
 static void
 await_changes(AdminCall *call, List *changes, List *before)
 {
 	List	   *now = NIL;
+	TimestampTz seen = 0;		/* when the first broker showed it */
 
-	while (!look_at_settings(call, &now, false) || !shows_changes(now, changes))
+	for (;;)
 	{
-		int			left = kafka_admin_time_left(call);
+		int			behind = 0;
+		int			left;
 
+		MemoryContextReset(call->attempt_cxt);
+		now = NIL;
+		if (kafka_admin_look(call, ADMIN_NO_TOPIC) == RD_KAFKA_RESP_ERR_NO_ERROR)
+		{
+			kafka_admin_ask_all_brokers(call);
+			behind = count_behind(call, changes, &now);
+		}
+		if (now != NIL && seen == 0)
+			seen = GetCurrentTimestamp();
+		left = kafka_admin_time_left(call);
+		if (now != NIL && (behind == 0 || left <= 0 ||
+						   TimestampDifferenceExceeds(seen, GetCurrentTimestamp(),
+													  ADMIN_SETTLE_MS)))
+			break;
 		if (left <= 0)
 		{
-			ereport(WARNING,
-					(errmsg("topic \"%s\" of Kafka server \"%s\" does not show the change yet",
-							call->object, call->server->name),
-					 errdetail("The cluster has accepted it, but it did not take effect within "
-							   "%d ms.", call->server->metadata_timeout)));
+			kafka_admin_warn_unseen(call);
 			return;
 		}
-		(void) KafkaConnectionWait(call->handle, Min(left, PROBE_INTERVAL_MS));
+		(void) KafkaConnectionWait(call->handle, Min(left, ADMIN_LOOK_INTERVAL_MS));
 	}
 	if (!kafka_can_alter_incrementally())
 		check_others(call, changes, before, now);
@@ -440,16 +501,18 @@ kafka_set_topic_config(PG_FUNCTION_ARGS)
 {
 	AdminCall  *call = kafka_admin_begin(fcinfo, &set_topic_config);
 	List	   *changes;
-	List	   *before = NIL;
+	List	   *before;
+	const		rd_kafka_ConfigEntry_t **entries;
+	size_t		n;
 	MemoryContext old;
 
 	kafka_admin_require(fcinfo, &set_topic_config, 1, "config");
 	old = MemoryContextSwitchTo(call->cxt);
 	changes = kafka_admin_settings(PG_GETARG_JSONB_P(1), true);
-	MemoryContextSwitchTo(old);
-
 	kafka_admin_open(call, call->server->read_committed);
-	(void) look_at_settings(call, &before, true);
+	entries = describe(call, &n);
+	before = copy_settings(entries, n);
+	MemoryContextSwitchTo(old);
 	if (changes != NIL)
 	{
 		alter(call, changes, before);

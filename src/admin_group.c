@@ -116,7 +116,7 @@ collect_groups(AdminCall *call, rd_kafka_event_t *event, GroupList *list)
 		group = &list->groups[list->ngroups++];
 		group->name = MemoryContextStrdup(call->attempt_cxt,
 										  rd_kafka_ConsumerGroupListing_group_id(listings[i]));
-		group->coordinator = (int32) (intptr_t) rd_kafka_event_opaque(event);
+		group->coordinator = kafka_admin_from_broker(event);
 		group->is_simple = rd_kafka_ConsumerGroupListing_is_simple_consumer_group(listings[i]);
 		group->state = rd_kafka_ConsumerGroupListing_state(listings[i]);
 		group->description = NULL;
@@ -162,8 +162,6 @@ list_groups(AdminCall *call, GroupList *list)
 	for (int i = 0; i < nbrokers; i++)
 	{
 		kafka_admin_to_broker(call, call->metadata->brokers[i].id);
-		rd_kafka_AdminOptions_set_opaque(call->options,
-										 (void *) (intptr_t) call->metadata->brokers[i].id);
 		rd_kafka_ListConsumerGroups(call->handle->rk, call->options, call->queue);
 	}
 	kafka_admin_await(call, nbrokers);

@@ -93,6 +93,9 @@ extern bool kafka_admin_retry(AdminCall *call, rd_kafka_resp_err_t err);
 extern void kafka_admin_prepare(AdminCall *call, rd_kafka_admin_op_t op, int timeout_ms);
 extern void kafka_admin_to_broker(AdminCall *call, int32 broker);
 
+/* Who has answered a request that was sent to one broker. */
+extern int32 kafka_admin_from_broker(rd_kafka_event_t *event);
+
 /*
  * Wait for the answers to so many requests, in call->events. Each request has one: the timeout is an
  * answer, too. Raises what waiting does not mend; failed answers are for the caller.
@@ -105,6 +108,9 @@ extern rd_kafka_event_t *kafka_admin_answer(AdminCall *call);
 /* Raise what librdkafka or the cluster said of a request; errstr may be NULL. */
 pg_noreturn extern void kafka_admin_report(AdminCall *call, rd_kafka_resp_err_t err,
 										   const char *errstr);
+
+/* WARNING: the change was made, but does not show. */
+extern void kafka_admin_warn_unseen(AdminCall *call);
 
 /* Text of the database as a string of UTF-8, which is what goes over the wire. */
 extern char *kafka_admin_utf8(const char *data, Size len);
@@ -154,5 +160,15 @@ typedef struct AdminSetting
 
 /* Settings from an argument: a List of AdminSetting *. */
 extern List *kafka_admin_settings(Jsonb *config, bool resets);
+
+/*
+ * Ask each broker of call->metadata for the topic's settings, and wait for the answers, which are
+ * call->events. A broker that is frozen holds this up for a part of the time alone.
+ */
+extern void kafka_admin_ask_all_brokers(AdminCall *call);
+
+/* How long to wait for the other brokers once one shows a change. */
+#define ADMIN_SETTLE_MS 1000
+#define ADMIN_LOOK_INTERVAL_MS 10	/* between two looks */
 
 #endif							/* KAFKA_ADMIN_PRIVATE_H */

@@ -12,7 +12,6 @@
 
 #include "admin_private.h"
 
-#define PROBE_INTERVAL_MS 10	/* between two looks at a topic's metadata */
 #define BROKER_DEFAULT (-1)		/* a number of partitions or replicas that is not given */
 
 /* What a change is to come to in the metadata. */
@@ -65,6 +64,8 @@ shows_outcome(AdminCall *call, Outcome outcome, int npartitions)
 	rd_kafka_resp_err_t err = kafka_admin_look_at_topic(call);
 	const rd_kafka_metadata_topic_t *topic;
 
+	if (call->metadata == NULL)
+		return false;
 	if (outcome == TOPIC_GONE)
 		return err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
 			err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
@@ -79,6 +80,52 @@ shows_outcome(AdminCall *call, Outcome outcome, int npartitions)
 	return topic->partition_cnt > 0 && topic->partition_cnt >= npartitions;
 }
 
+/* The brokers that have answered; as many as the result says. */
+static int
+answering_brokers(AdminCall *call, int32 **brokers)
+{
+	int			n = 0;
+
+	*brokers = MemoryContextAlloc(call->cxt, (call->nevents + 1) * sizeof(int32));
+	for (int i = 0; i < call->nevents; i++)
+	{
+		if (rd_kafka_event_error(call->events[i]) == RD_KAFKA_RESP_ERR_NO_ERROR)
+			(*brokers)[n++] = kafka_admin_from_broker(call->events[i]);
+	}
+	return n;
+}
+
+/*
+ * Wait until all brokers that can be reached show the change. librdkafka does not let us choose whom
+ * to ask for metadata, but says who has answered, and takes anyone of those with whom it has just
+ * been in touch. So all are spoken to, and then asked until each has shown it.
+ */
+static void
+await_all_brokers(AdminCall *call, Outcome outcome, int npartitions)
+{
+	int32	   *brokers;
+	int			n;
+	TimestampTz until;
+
+	kafka_admin_ask_all_brokers(call);
+	n = answering_brokers(call, &brokers);
+	until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+										Min(kafka_admin_time_left(call), ADMIN_SETTLE_MS));
+	while (n > 0 && GetCurrentTimestamp() < until)
+	{
+		if (!shows_outcome(call, outcome, npartitions))
+		{
+			(void) KafkaConnectionWait(call->handle, ADMIN_LOOK_INTERVAL_MS);
+			continue;
+		}
+		for (int i = 0; i < n; i++)
+		{
+			if (brokers[i] == call->metadata->orig_broker_id)
+				brokers[i--] = brokers[--n];
+		}
+	}
+}
+
 /*
  * Wait until brokers show the change, which has been made: if that takes too long it is a warning.
  */
@@ -91,15 +138,13 @@ await_outcome(AdminCall *call, Outcome outcome, int npartitions)
 
 		if (left <= 0)
 		{
-			ereport(WARNING,
-					(errmsg("topic \"%s\" of Kafka server \"%s\" does not show the change yet",
-							call->object, call->server->name),
-					 errdetail("The cluster has accepted it, but it did not take effect within "
-							   "%d ms.", call->server->metadata_timeout)));
+			kafka_admin_warn_unseen(call);
 			return;
 		}
-		(void) KafkaConnectionWait(call->handle, Min(left, PROBE_INTERVAL_MS));
+		(void) KafkaConnectionWait(call->handle, Min(left, ADMIN_LOOK_INTERVAL_MS));
 	}
+	if (call->metadata->broker_cnt > 1)
+		await_all_brokers(call, outcome, npartitions);
 }
 
 /* A number of partitions or replicas, which the caller may have left to the broker. */

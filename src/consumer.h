@@ -122,6 +122,18 @@ extern void KafkaConsumerStart(KafkaConsumer *consumer, const KafkaRange *ranges
 							   const KafkaTail *tail);
 
 /*
+ * The same for ranges that were not compared with what the topic holds, which saves three round
+ * trips where few messages are read. True where the partition is one that an earlier look-up of this
+ * backend has seen, so that it can be read at all. Nothing is delivered before all of it is there:
+ * where a range turns out to begin or end elsewhere, or to come slowly, Next returns false and Doubts
+ * true, and the ranges have to be looked up and started after all.
+ */
+extern bool KafkaConsumerKnows(const KafkaConsumer *consumer, int32 partition);
+extern void KafkaConsumerStartPresumed(KafkaConsumer *consumer, const KafkaRange *ranges,
+									   int nranges);
+extern bool KafkaConsumerDoubts(const KafkaConsumer *consumer);
+
+/*
  * The same for ranges that come from a feed, in partitions below npartitions. Offsets that are lost
  * to retention are only counted: the caller warns of them, by the other function, once for all.
  */

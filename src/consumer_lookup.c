@@ -31,6 +31,7 @@ typedef struct Lookup
 	KafkaPartition *partitions;
 	int			nlookups;
 	KafkaTimeLookup *lookups;
+	bool		probe;			/* name the partition of an error of the connection, too */
 	const rd_kafka_metadata_t *metadata;	/* list_topics: what came back */
 } Lookup;
 
@@ -130,10 +131,12 @@ name_partition(rd_kafka_t *rk, Lookup *lookup, const rd_kafka_topic_partition_li
 	{
 		rd_kafka_topic_partition_list_t *one = rd_kafka_topic_partition_list_new(1);
 		const rd_kafka_topic_partition_t *elem = &list->elems[i];
+		rd_kafka_resp_err_t err;
 
 		rd_kafka_topic_partition_list_add(one, elem->topic, elem->partition)->offset =
 			elem->offset;
-		if (list->cnt == 1 || rd_kafka_offsets_for_times(rk, one, NAME_MS) == lookup->err)
+		err = list->cnt == 1 ? lookup->err : rd_kafka_offsets_for_times(rk, one, NAME_MS);
+		if (lookup->probe ? err != RD_KAFKA_RESP_ERR_NO_ERROR : err == lookup->err)
 			lookup->partition = elem->partition;
 		rd_kafka_topic_partition_list_destroy(one);
 		more = KafkaConnectionSlice(&deadline) > 1;
@@ -181,8 +184,9 @@ list_offsets(rd_kafka_t *rk, Lookup *lookup, rd_kafka_topic_partition_list_t *li
 		if (!retry(lookup))
 		{
 			/* Errors below zero are librdkafka's own, about the connection as a rule. */
-			if (lookup->err > 0 && lookup->partition < 0 &&
-				lookup->err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+			if ((lookup->err > 0 || lookup->probe) && lookup->partition < 0 &&
+				lookup->err != RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART &&
+				!KafkaConnectionNeedsThread())
 				name_partition(rk, lookup, list);
 			return false;
 		}
@@ -376,6 +380,7 @@ KafkaConsumerSnapshot(KafkaConsumer *consumer)
 	Lookup	   *lookup = make_lookup(&consumer->server);
 
 	run_lookup(consumer, take_snapshot, lookup);
+	consumer->handle->npartitions = lookup->npartitions;
 	snapshot->npartitions = lookup->npartitions;
 	snapshot->partitions = palloc_extended(lookup->npartitions * sizeof(KafkaPartition),
 										   MCXT_ALLOC_NO_OOM);
@@ -421,6 +426,35 @@ KafkaConsumerOffsetsForTimes(KafkaConsumer *consumer, KafkaTimeLookup *lookups, 
 		if (lookups[i].offset < 0)
 			lookups[i].offset = KAFKA_NO_END;
 	}
+}
+
+bool
+kafka_consumer_probe(KafkaConsumer *consumer, const int32 *partitions, int npartitions,
+					 int32 *failed)
+{
+	Lookup	   *lookup = make_lookup(&consumer->server);
+	bool		answered;
+
+	lookup->lookups = calloc(npartitions, sizeof(KafkaTimeLookup));
+	if (lookup->lookups == NULL)
+	{
+		free_lookup(lookup);
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	}
+	for (int i = 0; i < npartitions; i++)
+	{
+		lookup->lookups[i].partition = partitions[i];
+		lookup->lookups[i].time = LATEST;
+	}
+	lookup->nlookups = npartitions;
+	lookup->rkt = kafka_handle_topic(consumer->handle, consumer->topic);
+	lookup->probe = true;
+	KafkaConnectionCall(consumer->handle, find_times, lookup, free_lookup);
+	answered = lookup->err == RD_KAFKA_RESP_ERR_NO_ERROR;
+	*failed = lookup->partition >= 0 ? lookup->partition : partitions[0];
+	free_lookup(lookup);
+	KafkaConnectionServe(consumer->handle);
+	return answered;
 }
 
 int64
