@@ -400,6 +400,15 @@ CREATE FOREIGN TABLE json_lossy (n bigint OPTIONS (offset 'true'), j jsonb, ja j
 INSERT INTO json_lossy (j, ja, lb) VALUES ('null', ARRAY['null', '[1,2]']::jsonb[], '[0:1]={1,2}') RETURNING n \gset
 INSERT INTO json_lossy (ja) VALUES (ARRAY['[1,2]', '[3,4]']::jsonb[]);
 SELECT j, ja, lb FROM json_lossy WHERE n >= :n;
+-- A cast to json makes what the type's input function does not read, so it does not count.
+CREATE FUNCTION json_of_mood(json_mood) RETURNS json LANGUAGE sql IMMUTABLE
+    AS $$ SELECT json_build_object('mood', $1::text) $$;
+CREATE CAST (json_mood AS json) WITH FUNCTION json_of_mood(json_mood);
+CREATE FOREIGN TABLE json_cast (n bigint OPTIONS (offset 'true'), m json_mood, ms json_mood[])
+    SERVER kafka OPTIONS (topic :'s', format 'json');
+INSERT INTO json_cast (m, ms) VALUES ('happy', '{sad,happy}') RETURNING n \gset
+SELECT value, to_json('happy'::json_mood) FROM sent_raw WHERE n = :n;
+SELECT m, ms FROM json_cast WHERE n = :n;
 -- A row type that changes while it is in use.
 CREATE TYPE json_changed AS (a int, b text);
 CREATE FOREIGN TABLE changed (n bigint OPTIONS (offset 'true'), v json_changed)

@@ -100,11 +100,27 @@ SELECT type, payload, r.* FROM (VALUES
 SELECT r.value IS NULL AS is_null, r.error FROM read_soft('jsonb', convert_to(repeat('[', 100000), 'UTF8')) r;
 SELECT r.value IS NULL AS is_null, r.error IS NULL AS fine
     FROM read_soft('int[]', convert_to(repeat('{', 100000), 'UTF8')) r;
--- Every type that PostgreSQL has: nonsense is NULL, or at least a value.
-SELECT count(*) > 60 AS many, count(*) FILTER (WHERE r.error IS NULL AND r.value IS NULL) AS lost
-    FROM pg_type t, LATERAL read_soft(t.oid::regtype::text, convert_to('(,}[nonsense', 'UTF8')) r
-    WHERE t.typnamespace = 'pg_catalog'::regnamespace AND typtype IN ('b', 'r', 'm') AND typisdefined
-        AND typname !~ '^(_|pg_)' AND typinput::text !~ 'gtsvector|aclitem';
+-- Every type that PostgreSQL has, and its array: nonsense is NULL, or a value, and no message is lost.
+SELECT topic('error.nonsense') AS nonsense \gset
+SELECT kafka_create_topic(:'nonsense', 1);
+CREATE FOREIGN TABLE error_nonsense (value text) SERVER kafka OPTIONS (topic :'nonsense');
+INSERT INTO error_nonsense VALUES (''), (' '), ('('), ('(,}[nonsense'), ('{'), ('{{},'), ('{"'), ('[1,'), ('[2,1]'), ('{[2,1]}'), ('"'), ('-'), ('a.b.c.d'),
+    ('nonsense(1)'), ('int[][]['), ('+(int,'), ('99999999999999999999'), ('1e999999'), ('1:2:3:4'), ('25:61'), ('2024-13-32'), ('<a'), ('$.'), ('!&('), ('\x1'), ('\'),
+    ('1.2.3.4/99'), ('ff:gg'), ('{(1,2)'), ('=,='), ('x=y/z'), ('(1,2,3)'), ('((1,2),(3'), (E'\n'), ('ä');
+CREATE FUNCTION error_nonsense(type text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    result bigint;
+BEGIN
+    EXECUTE format('CREATE FOREIGN TABLE error_any (value %s) SERVER kafka OPTIONS (topic %L, on_error ''set_null'')', type,
+        topic('error.nonsense'));
+    EXECUTE 'SELECT count(*) + 0 * count(value) FROM error_any' INTO result;
+    DROP FOREIGN TABLE error_any;
+    RETURN result;
+END $$;
+SELECT count(*) > 120 AS many, min(n), max(n) FROM
+    (SELECT error_nonsense(format_type(oid, NULL)) AS n FROM pg_type
+     WHERE typnamespace = 'pg_catalog'::regnamespace AND typtype IN ('b', 'r', 'm') AND typisdefined
+         AND format_type(oid, NULL) !~ 'pg_|gtsvector|cstring|aclitem') t;
 
 -- A table that is read beside parallel workers
 CREATE TABLE error_heap AS SELECT i FROM generate_series(1, 1000) i;

@@ -198,7 +198,10 @@ composite_kind(Oid type)
 	return kind;
 }
 
-/* Only PostgreSQL's own types are known to report softly; a range's canonical function may raise. */
+/*
+ * Only PostgreSQL's own types are known to report softly, but for those that have the grammar read
+ * the name of a type. A range's canonical function may raise.
+ */
 static KafkaInputKind
 input_kind(Oid type)
 {
@@ -231,6 +234,10 @@ input_kind(Oid type)
 		case TSQUERYOID:
 		case XMLOID:
 			return KAFKA_INPUT_NESTED;
+		case REGTYPEOID:
+		case REGPROCEDUREOID:
+		case REGOPERATOROID:
+			return KAFKA_INPUT_TRY;
 	}
 	return builtin ? KAFKA_INPUT_SOFT : KAFKA_INPUT_TRY;
 }

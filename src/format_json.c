@@ -519,12 +519,16 @@ typedef struct JsonWriteState
 	int			encoding;		/* the table's */
 } JsonWriteState;
 
-/* Fill a place with the fields of a member, and with its children, in the order of their columns. */
+/*
+ * Fill a place with the fields of a member, of which the first is the member's number and the others
+ * are linked by next, and with its children, in the order of their columns.
+ */
 static void
-make_place(JsonPlace *place, const KafkaJsonMember *member, const KafkaField *fields, int nfields,
-		   KafkaJsonMember **members)
+make_place(JsonPlace *place, const KafkaJsonMember *member, const KafkaField *fields,
+		   const int *next)
 {
 	StringInfoData prefix;
+	JsonItem   *item;
 
 	memset(place, 0, sizeof(JsonPlace));
 	initStringInfo(&prefix);
@@ -533,23 +537,21 @@ make_place(JsonPlace *place, const KafkaJsonMember *member, const KafkaField *fi
 	place->prefix = prefix.data;
 	place->prefixlen = prefix.len;
 
-	place->items = palloc(nfields * sizeof(JsonItem));
-	for (int i = Max(member->number, 0); i < nfields && member->number >= 0; i++)
+	for (int i = member->number; i >= 0; i = next[i])
+		place->nitems++;
+	item = place->items = palloc(Max(place->nitems, 1) * sizeof(JsonItem));
+	for (int i = member->number; i >= 0; i = next[i])
 	{
-		JsonItem   *item = &place->items[place->nitems];
-
-		if (members[i] != member)
-			continue;
 		item->column = fields[i].column;
 		item->attr = fields[i].attnum - 1;
 		item->writer = KafkaJsonOpenWrite(fields[i].type);
-		place->nitems++;
+		item++;
 	}
 
+	place->nchildren = member->nchildren;
 	place->children = palloc(Max(member->nchildren, 1) * sizeof(JsonPlace));
 	for (int i = 0; i < member->nchildren; i++)
-		make_place(&place->children[place->nchildren++], member->children[i], fields, nfields,
-				   members);
+		make_place(&place->children[i], member->children[i], fields, next);
 }
 
 /* The object that the value, or the key, is made from; NULL where it has no fields. */
@@ -557,25 +559,34 @@ static JsonPlace *
 make_object(bool in_key, const KafkaField *fields, int nfields)
 {
 	KafkaJsonMember *root = KafkaJsonMakeRoot();
-	KafkaJsonMember **members = palloc0(nfields * sizeof(KafkaJsonMember *));
+	int		   *next = palloc(Max(nfields, 1) * sizeof(int));
+	int		   *last = palloc(Max(nfields, 1) * sizeof(int));	/* by the first one */
 	JsonPlace  *object;
 	bool		found = false;
 
 	for (int i = 0; i < nfields; i++)
 	{
+		KafkaJsonMember *member;
+
 		if (fields[i].in_key != in_key)
 			continue;
 		found = true;
 		if (!fields[i].wanted)
 			continue;
-		members[i] = add_member(root, &fields[i]);
-		if (members[i]->number < 0)
-			members[i]->number = i;
+		member = add_member(root, &fields[i]);
+		next[i] = -1;
+		if (member->number < 0)
+			member->number = i;
+		else
+			next[last[member->number]] = i;
+		last[member->number] = i;
 	}
 	if (!found)
 		return NULL;
 	object = palloc(sizeof(JsonPlace));
-	make_place(object, root, fields, nfields, members);
+	make_place(object, root, fields, next);
+	pfree(next);
+	pfree(last);
 	return object;
 }
 

@@ -31,6 +31,7 @@ KafkaJsonMakeRoot(void)
 {
 	KafkaJsonMember *root = palloc0(sizeof(KafkaJsonMember));
 
+	root->name = "";
 	root->number = -1;
 	return root;
 }
