@@ -27,6 +27,7 @@ _PG_init(void)
 {
 	KafkaSettingInit();
 	KafkaConnectionInit();
+	KafkaPendingInit();
 }
 
 /* The callbacks, in the order in which a statement meets them. */

@@ -311,6 +311,11 @@ kafka_version()
 	sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$root/dev/kafka.xml"
 }
 
+kafka_secure_version()
+{
+	sed -n 's:.*<kafka.secure.version>\(.*\)</kafka.secure.version>.*:\1:p' "$root/dev/kafka.xml"
+}
+
 # Have a folder of the cache where the servers' user can read it: he cannot look into root's.
 readable()
 {
@@ -324,6 +329,58 @@ readable()
 		cp -a "$1" "$work/"
 	}
 	say "$work/${1##*/}"
+}
+
+# A random id for a new cluster.
+cluster_id()
+{
+	head -c 16 /dev/urandom | base64 | tr '+/' ab | cut -c 1-22
+}
+
+# Does the broker at a port answer? It is asked for the brokers of its cluster (Metadata, version 1, no
+# topics), and is ready when it knows of so many.
+kafka_ready()
+{
+	local answer
+
+	answer=$(
+		{
+			exec 3<>"/dev/tcp/127.0.0.1/$1"
+			printf '\0\0\0\x0e\0\x03\0\x01\0\0\0\x07\xff\xff\0\0\0\0' >&3
+			timeout 5 head -c 12 <&3 | od -An -td4 --endian=big
+		} 2>/dev/null
+	) || return 1
+	set -- $answer "${2:-1}"
+	[ $# = 4 ] && [ "$2" = 7 ] && [ "$3" -ge "$4" ]
+}
+
+# Have what lives in the folder "$data" end with KAFKA_OWNER_PID, however that ends, by the command
+# "watch" of this script. It calls the script's clean.
+watch_owner()
+{
+	[ -n "${KAFKA_OWNER_PID:-}" ] || return 0
+	unwatch_owner
+	KAFKA_DATA=$data setsid "$0" watch </dev/null >/dev/null 2>&1 9>&- &
+	echo $! >"$data/watch"
+	disown $!
+}
+
+unwatch_owner()
+{
+	local watch
+
+	if { read -r watch <"$data/watch"; } 2>/dev/null; then
+		kill "$watch" 2>/dev/null || true
+	fi
+}
+
+watch()
+{
+	while alive "$KAFKA_OWNER_PID"; do
+		sleep 1
+	done
+	rm -f "$data/watch"
+	clean
 }
 
 # Start a broker in the work folder; sets KAFKA_BOOTSTRAP, and KAFKA_LIBS for further ones.

@@ -16,6 +16,9 @@
  */
 #include "postgres.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -79,9 +82,10 @@ static const HandleProperty consumer_defaults[] = {
 	{NULL, NULL}
 };
 
+/* Nothing is fetched ahead unasked: a scan of a few messages would leave a fetch under way behind it. */
 static const HandleProperty small_defaults[] = {
 	{"fetch.message.max.bytes", "65536"},
-	{"queued.min.messages", "1000"},
+	{"queued.min.messages", "1"},
 	{NULL, NULL}
 };
 
@@ -246,6 +250,7 @@ KafkaConnectionForgetTopic(KafkaHandle *handle)
 	if (handle->rkt)
 		rd_kafka_topic_destroy(handle->rkt);
 	handle->rkt = NULL;
+	handle->npartitions = 0;
 }
 
 /*
@@ -274,6 +279,7 @@ destroy_handle(KafkaHandle *handle)
 	if (kafka_start_thread(destroy_in_thread, handle->rk) != 0)
 		rd_kafka_destroy_flags(handle->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
 	pfree(handle->server_name);
+	explicit_bzero(handle->key, strlen(handle->key));
 	pfree(handle->key);
 	pfree(handle);
 }
@@ -403,6 +409,9 @@ fill_conf(rd_kafka_conf_t *conf, const KafkaServer *server, KafkaHandleKind kind
 	set_property(conf, server, "client.id", client_id);
 	pfree(client_id);
 	set_properties(conf, server, producer ? producer_defaults : consumer_defaults);
+	/* From 2.2 on, a full queue is looked at again so soon; before, see kick_fetchers(). */
+	if (!producer)
+		(void) rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", "1", NULL, 0);
 	if (kind == KAFKA_HANDLE_SMALL)
 		set_properties(conf, server, small_defaults);
 	else if (kind == KAFKA_HANDLE_BULK)
@@ -422,7 +431,11 @@ fill_conf(rd_kafka_conf_t *conf, const KafkaServer *server, KafkaHandleKind kind
 					(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
 					 errmsg("option \"%s\" of server \"%s\" is not allowed", property->name,
 							server->name)));
-		set_property(conf, server, property->name, property->value);
+		if (strcmp(property->name, "sasl.oauthbearer.config") == 0)
+			set_property(conf, server, property->name,
+						 kafka_token_config(server, property->value));
+		else
+			set_property(conf, server, property->name, property->value);
 	}
 
 	set_properties(conf, server, fixed_properties);
@@ -435,6 +448,8 @@ fill_conf(rd_kafka_conf_t *conf, const KafkaServer *server, KafkaHandleKind kind
 	else
 		set_property(conf, server, "allow.auto.create.topics",
 					 server->auto_create_topics ? "true" : "false");
+	/* A library without TLS has no such thing, either. */
+	(void) rd_kafka_conf_set_ssl_cert_verify_cb(conf, kafka_verify_certificate);
 	rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_LOG | RD_KAFKA_EVENT_ERROR |
 							 (producer ? RD_KAFKA_EVENT_DR : 0));
 }
@@ -459,6 +474,19 @@ make_key(const KafkaServer *server, KafkaHandleKind kind)
 						 property->value);
 	}
 	return buf.data;
+}
+
+/*
+ * Have librdkafka's threads share the backend's malloc arena. An arena for each thread is what glibc
+ * would make: memory that one has freed then helps no other, and a session's size wanders by megabytes.
+ * Reading and sending take as much CPU with one.
+ */
+static void
+share_arena(void)
+{
+#ifdef M_ARENA_MAX
+	(void) mallopt(M_ARENA_MAX, 1);
+#endif
 }
 
 /* rd_kafka_new() with all signals blocked, whatever the library's own threads do about them. */
@@ -496,6 +524,7 @@ make_handle(const KafkaServer *server, KafkaHandleKind kind, const char *key)
 		handle->server_name = MemoryContextStrdup(TopMemoryContext, server->name);
 		handle->key = MemoryContextStrdup(TopMemoryContext, key);
 		handle->kind = kind;
+		handle->call_ms = -1;
 		handle->serverid = server->serverid;
 		handle->userid = server->userid;
 		handle->server_hash =
@@ -505,6 +534,7 @@ make_handle(const KafkaServer *server, KafkaHandleKind kind, const char *key)
 		handle->keep = server->keep_connections && kind != KAFKA_HANDLE_TAIL;
 		handle->made_at = GetCurrentTimestamp();
 		pg_atomic_init_u32(&handle->ncalls, 0);
+		kafka_check_credentials(server);
 		fill_conf(conf, server, kind);
 
 		ReserveExternalFD();
@@ -522,12 +552,14 @@ make_handle(const KafkaServer *server, KafkaHandleKind kind, const char *key)
 		AddWaitEventToSet(handle->wes, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 		AddWaitEventToSet(handle->wes, WL_SOCKET_READABLE, handle->efd, NULL, NULL);
 
+		share_arena();
 		handle->rk = new_rdkafka(conf, producer, errstr, sizeof(errstr));
 		if (handle->rk == NULL)
 			ereport(ERROR,
 					(errcode(ERRCODE_FDW_UNABLE_TO_CREATE_EXECUTION),
 					 errmsg("could not create a Kafka client for server \"%s\"", server->name),
-					 errdetail_internal("%s", errstr)));
+					 errdetail_internal("%s", errstr),
+					 errhint("Check the options of the server and of the user mapping.")));
 	}
 	PG_CATCH();
 	{
@@ -566,38 +598,76 @@ make_handle(const KafkaServer *server, KafkaHandleKind kind, const char *key)
 	return handle;
 }
 
+/*
+ * An idle handle of this key, or NULL. One that had an error while it was idle is let go of: it would
+ * pause before it connects again, and librdkafka says the same error only once in half a minute, so
+ * that a statement that fails by it could not tell why.
+ */
+static KafkaHandle *
+find_idle(const char *key)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &handles)
+	{
+		KafkaHandle *handle = dlist_container(KafkaHandle, node, iter.cur);
+
+		if (handle->busy || handle->stale || strcmp(handle->key, key) != 0)
+			continue;
+		handle->broker_err = RD_KAFKA_RESP_ERR_NO_ERROR;
+		KafkaConnectionServe(handle);
+		if (handle->broker_err == RD_KAFKA_RESP_ERR_NO_ERROR)
+			return handle;
+		handle->stale = true;
+	}
+	return NULL;
+}
+
+/* Raise the error that a new handle has already, without leaving it behind. */
+static void
+raise_unusable(KafkaHandle *handle)
+{
+	PG_TRY();
+	{
+		kafka_raise_fatal(handle);
+	}
+	PG_CATCH();
+	{
+		destroy_handle(handle);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
 KafkaHandle *
 KafkaConnectionCheckout(const KafkaServer *server, KafkaHandleKind kind)
 {
 	char	   *key = make_key(server, kind);
-	KafkaHandle *handle = NULL;
-	dlist_iter	iter;
+	KafkaHandle *handle;
 
 	reap_handles();
-	dlist_foreach(iter, &handles)
+	handle = find_idle(key);
+	if (handle)
 	{
-		KafkaHandle *candidate = dlist_container(KafkaHandle, node, iter.cur);
-
-		if (!candidate->busy && !candidate->stale && strcmp(candidate->key, key) == 0)
-		{
-			handle = candidate;
-			break;
-		}
-	}
-	if (handle == NULL)
-		handle = make_handle(server, kind, key);
-	else
 		dlist_move_head(&handles, &handle->node);
+		handle->broker_errstr[0] = '\0';
+	}
+	else
+		handle = make_handle(server, kind, key);
 	explicit_bzero(key, strlen(key));
 	pfree(key);
+	if (handle->nuses == 0)
+	{
+		/* That there is no token to be had is known at once. */
+		KafkaConnectionServe(handle);
+		if (handle->fatal_err != RD_KAFKA_RESP_ERR_NO_ERROR)
+			raise_unusable(handle);
+	}
 
-	KafkaConnectionServe(handle);	/* what it said while it was idle concerns nobody */
 	handle->busy = true;
+	handle->lost_topic = false;
 	handle->nuses++;
 	handle->used_at = GetCurrentTimestamp();
-	handle->broker_err = RD_KAFKA_RESP_ERR_NO_ERROR;
-	handle->broker_errstr[0] = '\0';
-	handle->fatal_err = RD_KAFKA_RESP_ERR_NO_ERROR;
 	return handle;
 }
 

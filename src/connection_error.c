@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "connection.h"
+#include "connection_private.h"
 
 /*
  * Classes as docs/errors.md has them: network 08xxx, credentials 28000, ACL 42501, and so on. The
@@ -31,6 +32,9 @@ KafkaConnectionSqlState(rd_kafka_resp_err_t err)
 		case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
 		case RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE:
 		case RD_KAFKA_RESP_ERR_NOT_CONTROLLER:
+		case RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS:
+		case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
+		case RD_KAFKA_RESP_ERR_NOT_COORDINATOR:
 			return ERRCODE_CONNECTION_FAILURE;
 		case RD_KAFKA_RESP_ERR__AUTHENTICATION:
 		case RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED:
@@ -83,21 +87,48 @@ KafkaConnectionSqlState(rd_kafka_resp_err_t err)
 	}
 }
 
+bool
+KafkaConnectionErrorPasses(rd_kafka_resp_err_t err)
+{
+	switch (err)
+	{
+		case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
+		case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
+		case RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE:
+		case RD_KAFKA_RESP_ERR_REPLICA_NOT_AVAILABLE:
+		case RD_KAFKA_RESP_ERR_NETWORK_EXCEPTION:
+		case RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR:
+		case RD_KAFKA_RESP_ERR_OFFSET_NOT_AVAILABLE:
+		case RD_KAFKA_RESP_ERR_FENCED_LEADER_EPOCH:
+		case RD_KAFKA_RESP_ERR_UNKNOWN_LEADER_EPOCH:
+		case RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS:
+		case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
+		case RD_KAFKA_RESP_ERR_NOT_COORDINATOR:
+		case RD_KAFKA_RESP_ERR__TRANSPORT:
+		case RD_KAFKA_RESP_ERR__TIMED_OUT:
+		case RD_KAFKA_RESP_ERR__WAIT_CACHE:
+		case RD_KAFKA_RESP_ERR__NOENT:
+			return true;
+		default:
+			return false;
+	}
+}
+
 char *
 KafkaConnectionCause(KafkaHandle *handle, rd_kafka_resp_err_t err, const char *errstr)
 {
-	const char *text = errstr && errstr[0] ? errstr : rd_kafka_err2str(err);
+	char	   *text = pstrdup(errstr && errstr[0] ? errstr : rd_kafka_err2str(err));
 	size_t		len = strlen(text);
 
 	while (len > 0 && (text[len - 1] == '.' || text[len - 1] == '\n'))
-		len--;
+		text[--len] = '\0';
+	kafka_clean_text(text);
 	if (handle == NULL || handle->broker_errstr[0] == '\0' ||
 		strcmp(handle->broker_errstr, text) == 0)
-		return pnstrdup(text, len);
+		return text;
 	if (err == handle->broker_err)
 		return pstrdup(handle->broker_errstr);
-	return psprintf("%.*s; the broker connection last said: %s", (int) len, text,
-					handle->broker_errstr);
+	return psprintf("%s; the broker connection last said: %s", text, handle->broker_errstr);
 }
 
 const char *
@@ -107,11 +138,12 @@ KafkaConnectionHint(rd_kafka_resp_err_t err)
 	{
 		case ERRCODE_SQLCLIENT_UNABLE_TO_ESTABLISH_SQLCONNECTION:
 		case ERRCODE_CONNECTION_FAILURE:
-			return "Check the server's option bootstrap_servers, and that the brokers run and can "
-				"be reached under the names they advertise; metadata_timeout says how long to try.";
+			return "Check the server's options bootstrap_servers and security_protocol, and that the "
+				"brokers run and can be reached under the names they advertise; metadata_timeout "
+				"says how long to try.";
 		case ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION:
-			return "Check the credentials in the user mapping, and the server's options "
-				"security_protocol and sasl_mechanism.";
+			return "Check the credentials in the user mapping (a password, or a certificate with "
+				"its key), and the server's options security_protocol and sasl_mechanism.";
 		case ERRCODE_INSUFFICIENT_PRIVILEGE:
 			return "The cluster's ACLs refuse this to the user of the user mapping.";
 		default:

@@ -23,6 +23,9 @@
 #define LOG_LINE_MAX 1024
 #define FIRST_SLICE_MS 500
 #define RETRY_MS 20
+#define QUICK_MS 10				/* a call that took no longer is tried without a thread next time
+								 * ... */
+#define DIRECT_MS 25			/* ... for so long, during which no interrupt is answered */
 
 /* A call of librdkafka under way in a thread. Outlives the statement where that gives it up. */
 typedef struct ThreadCall
@@ -39,6 +42,10 @@ typedef struct ThreadCall
 #define CALL_ABANDONED 2		/* the thread owns it */
 
 static __thread ThreadCall *thread_call = NULL; /* what this thread runs */
+
+/* A call that the backend makes itself. */
+static int64 direct_ends = 0;	/* when it is to be over, ms; 0: there is none */
+static bool direct_failed;		/* it needs more time than that */
 
 static uint32
 wait_event(void)
@@ -74,7 +81,7 @@ KafkaConnectionWait(KafkaHandle *handle, int64 timeout_ms)
 
 /* Copy the line, give the event back, and only then report: even a LOG may jump out. */
 static void
-serve_log(rd_kafka_event_t *event)
+serve_log(KafkaHandle *handle, rd_kafka_event_t *event)
 {
 	char		line[LOG_LINE_MAX];
 	const char *facility;
@@ -83,33 +90,15 @@ serve_log(rd_kafka_event_t *event)
 
 	line[0] = '\0';
 	if (rd_kafka_event_log(event, &facility, &text, &level) == 0)
+	{
 		snprintf(line, sizeof(line), "%s: %s", facility, text);
+		kafka_note_log(handle, facility, text);
+	}
 	rd_kafka_event_destroy(event);
+	kafka_clean_text(line);
 	if (line[0] && message_level_is_interesting(DEBUG1))
 		ereport(DEBUG1, (errmsg_internal("librdkafka: %s", line), errhidestmt(true),
 						 errhidecontext(true)));
-}
-
-/*
- * Remember what a broker connection complained of. "All brokers are down" follows an error that
- * says why, so it does not take that one's place.
- */
-static void
-serve_error(KafkaHandle *handle, rd_kafka_event_t *event)
-{
-	rd_kafka_resp_err_t err = rd_kafka_event_error(event);
-
-	if (err != RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN ||
-		handle->broker_err == RD_KAFKA_RESP_ERR_NO_ERROR)
-	{
-		handle->broker_err = err;
-		strlcpy(handle->broker_errstr, rd_kafka_event_error_string(event),
-				sizeof(handle->broker_errstr));
-	}
-	if (err == RD_KAFKA_RESP_ERR__AUTHENTICATION || err == RD_KAFKA_RESP_ERR__SSL ||
-		err == RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED)
-		handle->fatal_err = err;
-	rd_kafka_event_destroy(event);
 }
 
 void
@@ -122,10 +111,12 @@ KafkaConnectionServe(KafkaHandle *handle)
 		switch (rd_kafka_event_type(event))
 		{
 			case RD_KAFKA_EVENT_LOG:
-				serve_log(event);
+				serve_log(handle, event);
 				break;
 			case RD_KAFKA_EVENT_ERROR:
-				serve_error(handle, event);
+				kafka_note_error(handle, rd_kafka_event_error(event),
+								 rd_kafka_event_error_string(event));
+				rd_kafka_event_destroy(event);
 				break;
 			case RD_KAFKA_EVENT_DR:
 				if (handle->on_report)
@@ -195,12 +186,25 @@ KafkaConnectionSlice(const KafkaDeadline *deadline)
 	int64		now = monotonic_ms();
 	int64		left = Min(deadline->ends - now, Max(now - deadline->started, FIRST_SLICE_MS));
 
+	if (thread_call == NULL && direct_ends > 0)
+		left = Min(left, direct_ends - now);
 	return (int) Max(left, 1);
+}
+
+bool
+KafkaConnectionNeedsThread(void)
+{
+	if (thread_call != NULL || direct_ends == 0)
+		return false;
+	direct_failed = true;
+	return true;
 }
 
 bool
 KafkaConnectionRetry(const KafkaDeadline *deadline)
 {
+	if (KafkaConnectionNeedsThread())
+		return false;
 	if (thread_call && pg_atomic_read_u32(&thread_call->state) == CALL_ABANDONED)
 		return false;
 	if (monotonic_ms() + RETRY_MS >= deadline->ends)
@@ -209,12 +213,39 @@ KafkaConnectionRetry(const KafkaDeadline *deadline)
 	return true;
 }
 
+/*
+ * Make a call in the backend's own thread, for a moment: most take less time than to start a thread
+ * and to be woken by it. False where it needs longer, and has to be made anew in a thread.
+ */
+static bool
+call_directly(KafkaHandle *handle, KafkaCall fn, void *arg)
+{
+	int64		started = monotonic_ms();
+
+	CHECK_FOR_INTERRUPTS();
+	direct_failed = false;
+	direct_ends = started + DIRECT_MS;
+	fn(handle->rk, arg);
+	direct_ends = 0;
+	if (!direct_failed)
+		handle->call_ms = (int) (monotonic_ms() - started);
+	return !direct_failed;
+}
+
 void
 KafkaConnectionCall(KafkaHandle *handle, KafkaCall fn, void *arg, KafkaFreeCall free_arg)
 {
-	ThreadCall *call = malloc(sizeof(ThreadCall));
+	ThreadCall *call;
 	int			rc = ENOMEM;
+	int64		started;
 
+	if (handle->call_ms >= 0 && handle->call_ms <= QUICK_MS && call_directly(handle, fn, arg))
+	{
+		KafkaConnectionServe(handle);
+		return;
+	}
+	started = monotonic_ms();
+	call = malloc(sizeof(ThreadCall));
 	if (call)
 	{
 		call->handle = handle;
@@ -243,11 +274,7 @@ KafkaConnectionCall(KafkaHandle *handle, KafkaCall fn, void *arg, KafkaFreeCall 
 		{
 			(void) KafkaConnectionWait(handle, -1);
 			if (handle->fatal_err && pg_atomic_read_u32(&call->state) == CALL_RUNNING)
-				ereport(ERROR,
-						(errcode(KafkaConnectionSqlState(handle->fatal_err)),
-						 errmsg("could not connect to Kafka server \"%s\"", handle->server_name),
-						 errdetail_internal("%s.", KafkaConnectionCause(handle, handle->fatal_err,
-																		NULL))));
+				kafka_raise_fatal(handle);
 		}
 	}
 	PG_CATCH();
@@ -266,4 +293,5 @@ KafkaConnectionCall(KafkaHandle *handle, KafkaCall fn, void *arg, KafkaFreeCall 
 	PG_END_TRY();
 	pg_read_barrier();
 	free(call);
+	handle->call_ms = (int) (monotonic_ms() - started);
 }

@@ -77,6 +77,7 @@ typedef struct KafkaCounters
 	int64		bytes;			/* keys and values of these */
 	int64		discarded;		/* of them outside the ranges */
 	int64		lost;			/* offsets that retention took away during the scan */
+	int64		skipped;		/* rows left out by on_error; the scan's to count */
 	int64		waited_us;		/* time spent waiting for Kafka */
 } KafkaCounters;
 
@@ -119,6 +120,18 @@ extern void KafkaConsumerOffsetsForTimes(KafkaConsumer *consumer, KafkaTimeLooku
  */
 extern void KafkaConsumerStart(KafkaConsumer *consumer, const KafkaRange *ranges, int nranges,
 							   const KafkaTail *tail);
+
+/*
+ * The same for ranges that were not compared with what the topic holds, which saves three round
+ * trips where few messages are read. True where the partition is one that an earlier look-up of this
+ * backend has seen, so that it can be read at all. Nothing is delivered before all of it is there:
+ * where a range turns out to begin or end elsewhere, or to come slowly, Next returns false and Doubts
+ * true, and the ranges have to be looked up and started after all.
+ */
+extern bool KafkaConsumerKnows(const KafkaConsumer *consumer, int32 partition);
+extern void KafkaConsumerStartPresumed(KafkaConsumer *consumer, const KafkaRange *ranges,
+									   int nranges);
+extern bool KafkaConsumerDoubts(const KafkaConsumer *consumer);
 
 /*
  * The same for ranges that come from a feed, in partitions below npartitions. Offsets that are lost

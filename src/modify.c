@@ -23,6 +23,7 @@
 #include "compat.h"
 #include "modify.h"
 #include "option.h"
+#include "pending.h"
 #include "producer.h"
 #include "row.h"
 #include "scan.h"
@@ -183,6 +184,14 @@ send_row(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot)
 	ErrorContextCallback context;
 	KafkaOutgoing message;
 
+	/* A row that is held can still be rolled back: PostgreSQL's own check comes early enough. */
+	if (state->table->delivery == KAFKA_DELIVERY_COMMIT)
+	{
+		KafkaRowFetch(state->row, slot, &message);
+		KafkaPendingAdd(state->table->server, state->table->topic, &message);
+		return;
+	}
+
 	context.previous = error_context_stack;
 	if (state->batch)
 	{
@@ -214,7 +223,8 @@ kafkaExecForeignInsert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slo
 	MemoryContext oldcontext = MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
 
 	send_row(estate, rinfo, slot);
-	if (row_is_looked_at(rinfo))
+	/* Where a row goes that is held is not known yet: it stays as it is. */
+	if (state->batch && row_is_looked_at(rinfo))
 	{
 		KafkaDelivery delivery = KafkaBatchWait(state->batch);
 
@@ -263,5 +273,7 @@ kafkaExplainForeignModify(ModifyTableState *mtstate, ResultRelInfo *rinfo, List 
 	ModifyState *state = (ModifyState *) rinfo->ri_FdwState;
 
 	ExplainPropertyText("Kafka Topic", state->table->topic, es);
+	if (state->table->delivery == KAFKA_DELIVERY_COMMIT)
+		ExplainPropertyText("Kafka Delivery", "commit", es);
 	ExplainPropertyInteger("Kafka Batch Size", NULL, rinfo->ri_BatchSize, es);
 }

@@ -7,5 +7,6 @@
 
 extern void KafkaSettingInit(void);
 extern void KafkaConnectionInit(void);
+extern void KafkaPendingInit(void);
 
 #endif							/* KAFKA_MODULE_H */

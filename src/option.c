@@ -26,6 +26,7 @@
 
 #define DEFAULT_METADATA_TIMEOUT 10000
 #define DEFAULT_MESSAGE_TIMEOUT 30000
+#define DEFAULT_COMMIT_TIMEOUT 5000
 #define DEFAULT_TAIL_WAIT 10000 /* start_offset newest */
 #define DEFAULT_BATCH_SIZE 100
 #define MAX_BATCH_SIZE 100000	/* PostgreSQL makes room for so many rows at once */
@@ -44,6 +45,7 @@ kafka_option_server_defaults(KafkaServer *server)
 {
 	server->metadata_timeout = Min(DEFAULT_METADATA_TIMEOUT, kafka_max_timeout);
 	server->message_timeout = Min(DEFAULT_MESSAGE_TIMEOUT, kafka_max_timeout);
+	server->commit_timeout = Min(DEFAULT_COMMIT_TIMEOUT, kafka_max_timeout);
 	server->keep_connections = true;
 	server->read_committed = true;
 }
@@ -95,6 +97,9 @@ kafka_option_apply_server(KafkaServer *server, const KafkaOption *option, char *
 		case KAFKA_OPTION_METADATA_TIMEOUT:
 			server->metadata_timeout = kafka_value_timeout(option, 1);
 			break;
+		case KAFKA_OPTION_COMMIT_TIMEOUT:
+			server->commit_timeout = kafka_value_timeout(option, 1);
+			break;
 		case KAFKA_OPTION_KEEP_CONNECTIONS:
 			server->keep_connections = kafka_value_bool(option);
 			break;
@@ -107,13 +112,12 @@ kafka_option_apply_server(KafkaServer *server, const KafkaOption *option, char *
 }
 
 /*
- * A word of this version, or an error that says that a word of the contract is of a later one.
+ * The place of a word of this version, or an error that says that a word of the contract is of a
+ * later one.
  */
-static void
-check_supported(const KafkaOption *option, const char *supported, const char *const *later)
+static int
+supported_word(const KafkaOption *option, const char *const *words, const char *const *later)
 {
-	const char *const words[] = {supported, NULL};
-
 	for (; *later != NULL; later++)
 	{
 		if (pg_strcasecmp(option->value, *later) == 0)
@@ -122,7 +126,7 @@ check_supported(const KafkaOption *option, const char *supported, const char *co
 					 errmsg("%s \"%s\" is not supported by this version of kafka_fdw",
 							option->name, *later)));
 	}
-	(void) kafka_value_word(option, words);
+	return kafka_value_word(option, words);
 }
 
 /* -1 stands for no limit, which the struct has a value of its own for. */
@@ -137,9 +141,12 @@ wait_value(const KafkaOption *option, int64 unlimited)
 void
 kafka_option_apply_table(KafkaTable *table, const KafkaOption *option, char **values)
 {
-	static const char *const later_formats[] = {"json", "csv", "debezium", NULL};
-	static const char *const later_deliveries[] = {"commit", "outbox", NULL};
+	static const char *const formats[] = {"raw", "json", "csv", NULL};
+	static const char *const later_formats[] = {"debezium", NULL};
+	static const char *const deliveries[] = {"immediate", "commit", NULL};
+	static const char *const later_deliveries[] = {"outbox", NULL};
 	static const char *const invalid_texts[] = {"error", "escape", "null", NULL};
+	static const char *const on_errors[] = {"stop", "set_null", "skip", NULL};
 	const char *problem;
 
 	switch (option->id)
@@ -154,7 +161,7 @@ kafka_option_apply_table(KafkaTable *table, const KafkaOption *option, char **va
 			table->topic = pstrdup(option->value);
 			break;
 		case KAFKA_OPTION_FORMAT:
-			check_supported(option, "raw", later_formats);
+			table->format = supported_word(option, formats, later_formats);
 			break;
 		case KAFKA_OPTION_START_OFFSET:
 			table->start = KafkaOffsetParse(option->value, KAFKA_START_OFFSET);
@@ -194,8 +201,20 @@ kafka_option_apply_table(KafkaTable *table, const KafkaOption *option, char **va
 			table->use_remote_estimate = kafka_value_bool(option);
 			break;
 		case KAFKA_OPTION_DELIVERY:
-			check_supported(option, "immediate", later_deliveries);
+			table->delivery = supported_word(option, deliveries, later_deliveries);
 			break;
+		case KAFKA_OPTION_ON_ERROR:
+			table->on_error = kafka_value_word(option, on_errors);
+			break;
+		case KAFKA_OPTION_IGNORE_JUNK:
+			table->on_error = kafka_value_bool(option) ? KAFKA_ON_ERROR_SET_NULL
+				: KAFKA_ON_ERROR_STOP;
+			break;
+		case KAFKA_OPTION_STRICT:
+			table->strict = kafka_value_bool(option);
+			break;
+		case KAFKA_OPTION_CSV:
+			break;				/* kafka_option_check_format's */
 		default:
 			elog(ERROR, "unexpected option \"%s\" of a foreign table", option->name);
 	}
@@ -298,6 +317,52 @@ KafkaOptionGetServer(Oid serverid, Oid userid)
 	return server;
 }
 
+KafkaServer *
+KafkaOptionCopyServer(const KafkaServer *server)
+{
+	KafkaServer *copy = palloc(sizeof(KafkaServer));
+	ListCell   *lc;
+
+	*copy = *server;
+	copy->name = pstrdup(server->name);
+	copy->properties = NIL;
+	copy->allowed_topics = NIL;
+	foreach(lc, server->properties)
+	{
+		const KafkaProperty *property = lfirst(lc);
+		KafkaProperty *own = palloc(sizeof(KafkaProperty));
+
+		own->name = pstrdup(property->name);
+		own->value = pstrdup(property->value);
+		copy->properties = lappend(copy->properties, own);
+	}
+	foreach(lc, server->allowed_topics)
+		copy->allowed_topics = lappend(copy->allowed_topics, pstrdup(lfirst(lc)));
+	return copy;
+}
+
+bool
+KafkaOptionSameServer(const KafkaServer *a, const KafkaServer *b)
+{
+	ListCell   *la;
+	ListCell   *lb;
+
+	if (a->serverid != b->serverid || a->userid != b->userid || a->umid != b->umid ||
+		a->message_timeout != b->message_timeout ||
+		a->auto_create_topics != b->auto_create_topics ||
+		list_length(a->properties) != list_length(b->properties))
+		return false;
+	forboth(la, a->properties, lb, b->properties)
+	{
+		KafkaProperty *pa = (KafkaProperty *) lfirst(la);
+		KafkaProperty *pb = (KafkaProperty *) lfirst(lb);
+
+		if (strcmp(pa->name, pb->name) != 0 || strcmp(pa->value, pb->value) != 0)
+			return false;
+	}
+	return true;
+}
+
 KafkaTable *
 KafkaOptionGetTable(Oid relid, Oid userid)
 {
@@ -307,6 +372,7 @@ KafkaOptionGetTable(Oid relid, Oid userid)
 	char	  **values = kafka_option_make_values();
 	bool		wait_given = false;
 	bool		max_wait_given = false;
+	bool		on_error_given = false;
 	ListCell   *lc;
 
 	kafka_option_table_defaults(table);
@@ -320,7 +386,10 @@ KafkaOptionGetTable(Oid relid, Oid userid)
 		kafka_option_apply_table(table, &option, values);
 		wait_given |= option.id == KAFKA_OPTION_WAIT_TIMEOUT;
 		max_wait_given |= option.id == KAFKA_OPTION_MAX_WAIT;
+		on_error_given |= option.id == KAFKA_OPTION_ON_ERROR ||
+			option.id == KAFKA_OPTION_IGNORE_JUNK;
 	}
+	kafka_option_check_format(table, catalogue->options);
 	table->server->properties = list_properties(values);
 	table->read_committed = table->server->read_committed;
 	if (table->topic == NULL)
@@ -333,5 +402,14 @@ KafkaOptionGetTable(Oid relid, Oid userid)
 		if (!max_wait_given)
 			table->max_wait = DEFAULT_TAIL_WAIT;
 	}
+
+	/* Who has a column for what is bad wants to see it there. */
+	if ((!on_error_given || table->on_error == KAFKA_ON_ERROR_SET_NULL) &&
+		kafka_option_has_junk(relid))
+	{
+		table->on_error = KAFKA_ON_ERROR_SET_NULL;
+		table->strict_extra = true;
+	}
+	table->strict_extra |= table->strict;
 	return table;
 }

@@ -108,6 +108,7 @@ add_counters(KafkaCounters *sum, const KafkaCounters *counters)
 	sum->bytes += counters->bytes;
 	sum->discarded += counters->discarded;
 	sum->lost += counters->lost;
+	sum->skipped += counters->skipped;
 	sum->waited_us += counters->waited_us;
 }
 
@@ -463,6 +464,7 @@ KafkaParallelReport(KafkaParallel *parallel, const KafkaCounters *counters)
 	shared->bytes += counters->bytes - parallel->reported.bytes;
 	shared->discarded += counters->discarded - parallel->reported.discarded;
 	shared->lost += counters->lost - parallel->reported.lost;
+	shared->skipped += counters->skipped - parallel->reported.skipped;
 	shared->waited_us += counters->waited_us - parallel->reported.waited_us;
 	parallel->reported = *counters;
 }

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
@@ -17,6 +18,7 @@
 #include "compat.h"
 #include "plan.h"
 #include "plan_parallel.h"
+#include "row.h"
 
 /*
  * So much of a scan's cost stands for a page of a table in min_parallel_table_scan_size. With its
@@ -41,12 +43,20 @@ kafkaIsForeignScanParallelSafe(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry
 
 /*
  * True where several processes can read a table together: not where rows have to come as messages
- * do, in a tail.
+ * do, in a tail, nor where workers cannot make them.
  */
 static bool
 can_be_shared(const KafkaTable *table)
 {
-	return table->wait_timeout == 0;
+	Relation	rel;
+	bool		safe;
+
+	if (table->wait_timeout != 0)
+		return false;
+	rel = table_open(table->relid, NoLock);
+	safe = KafkaRowIsParallelSafe(rel, table);
+	table_close(rel, NoLock);
+	return safe;
 }
 
 /* How many processes' work a number of workers and their leader do, as PostgreSQL reckons it. */

@@ -271,29 +271,6 @@ wait_for_reports(KafkaBatch *batch, int64 max_pending, Size max_bytes)
 	}
 }
 
-/* True where a handle made for the one serves the other. */
-static bool
-same_server(const KafkaServer *a, const KafkaServer *b)
-{
-	ListCell   *la;
-	ListCell   *lb;
-
-	if (a->serverid != b->serverid || a->userid != b->userid || a->umid != b->umid ||
-		a->message_timeout != b->message_timeout ||
-		a->auto_create_topics != b->auto_create_topics ||
-		list_length(a->properties) != list_length(b->properties))
-		return false;
-	forboth(la, a->properties, lb, b->properties)
-	{
-		KafkaProperty *pa = (KafkaProperty *) lfirst(la);
-		KafkaProperty *pb = (KafkaProperty *) lfirst(lb);
-
-		if (strcmp(pa->name, pb->name) != 0 || strcmp(pa->value, pb->value) != 0)
-			return false;
-	}
-	return true;
-}
-
 /* The sender of the current memory context for a server. */
 static Sender *
 get_sender(const KafkaServer *server)
@@ -307,7 +284,7 @@ get_sender(const KafkaServer *server)
 	{
 		sender = dlist_container(Sender, node, iter.cur);
 		if (sender->context == CurrentMemoryContext && !sender->purged &&
-			same_server(&sender->server, &wanted))
+			KafkaOptionSameServer(&sender->server, &wanted))
 			return sender;
 	}
 

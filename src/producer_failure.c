@@ -136,6 +136,9 @@ kafka_sender_hint(rd_kafka_resp_err_t err)
 		case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
 			return "The topic's message.timestamp.before.max.ms and message.timestamp.after.max.ms say "
 				"how far a timestamp may be from now.";
+		case RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED:
+			return "The cluster's ACLs have to allow the user of the user mapping WRITE on the topic, "
+				"and before Kafka 2.8 IDEMPOTENT_WRITE on the cluster.";
 		default:
 			return KafkaConnectionHint(err);
 	}
@@ -159,9 +162,12 @@ kafka_sender_raise_report(Sender *sender)
 	kafka_sender_break_off(sender);
 	handle->stale = true;
 	kafka_producer_forget(handle, failure->topic);
-	if (failure->err == RD_KAFKA_RESP_ERR__FATAL)
+	/* A producer with a fatal error purges its messages. */
+	if ((failure->err == RD_KAFKA_RESP_ERR__FATAL || failure->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
+		 failure->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) &&
+		rd_kafka_fatal_error(handle->rk, fatal, sizeof(fatal)) != RD_KAFKA_RESP_ERR_NO_ERROR)
 	{
-		failure->err = rd_kafka_fatal_error(handle->rk, fatal, sizeof(fatal));
+		failure->err = rd_kafka_fatal_error(handle->rk, NULL, 0);
 		strlcpy(failure->errstr, fatal, sizeof(failure->errstr));
 	}
 	code = KafkaConnectionSqlState(failure->err);

@@ -50,7 +50,9 @@ typedef struct KafkaScan
 	KafkaSnapshot *snapshot;
 	KafkaRange *ranges;
 	int			nranges;
-	bool		resolved;		/* ranges hold for the present parameters */
+	bool		resolved;		/* ranges hold for the present parameters ... */
+	bool		presumed;		/* ... if the topic has them all: it has not been looked at */
+	bool		again;			/* the scan has run before, and keeps to what the topic held then */
 	bool		running;		/* the consumer has been started on them */
 	int64		hidden;			/* offsets behind an open transaction; with instrumentation only */
 } KafkaScan;
@@ -106,22 +108,34 @@ forget_snapshot(void *arg)
 	}
 }
 
-/* The topic's ends as this statement sees them. */
+/* The topic's ends as this statement sees them, where it has looked already; else NULL. */
 static KafkaSnapshot *
-statement_snapshot(KafkaScan *scan)
+known_snapshot(const KafkaScan *scan)
 {
-	EState	   *estate = scan->estate;
 	SharedSnapshot *entry;
-	MemoryContext old;
 
 	for (entry = shared_snapshots; entry; entry = entry->next)
 	{
-		if (entry->estate == estate && entry->serverid == scan->table->server->serverid &&
+		if (entry->estate == scan->estate && entry->serverid == scan->table->server->serverid &&
 			entry->userid == scan->table->server->userid &&
 			entry->read_committed == scan->table->read_committed &&
 			strcmp(entry->topic, scan->table->topic) == 0)
 			return entry->snapshot;
 	}
+	return NULL;
+}
+
+/* The same; they are looked up where nobody has done so yet. */
+static KafkaSnapshot *
+statement_snapshot(KafkaScan *scan)
+{
+	EState	   *estate = scan->estate;
+	KafkaSnapshot *known = known_snapshot(scan);
+	SharedSnapshot *entry;
+	MemoryContext old;
+
+	if (known)
+		return known;
 	old = MemoryContextSwitchTo(estate->es_query_cxt);
 	entry = palloc0(sizeof(SharedSnapshot));
 	entry->estate = estate;
@@ -165,9 +179,8 @@ count_hidden(KafkaScan *scan)
 	return hidden;
 }
 
-/* Have a consumer, and know where the topic ends. */
 static void
-take_ends(KafkaScan *scan)
+open_consumer(KafkaScan *scan)
 {
 	KafkaTable *table = scan->table;
 	MemoryContext old = MemoryContextSwitchTo(scan->cxt);
@@ -175,11 +188,21 @@ take_ends(KafkaScan *scan)
 	if (scan->consumer == NULL)
 		scan->consumer = KafkaConsumerOpen(table->server, table->topic, table->read_committed,
 										   table->wait_timeout != 0);
+	MemoryContextSwitchTo(old);
+}
+
+/* Have a consumer, and know where the topic ends. */
+static void
+take_ends(KafkaScan *scan)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->cxt);
+
+	open_consumer(scan);
 	if (scan->snapshot == NULL)
 	{
 		scan->snapshot = statement_snapshot(scan);
 		leave_open_ended(scan);
-		if (scan->estate->es_instrument && table->read_committed)
+		if (scan->estate->es_instrument && scan->table->read_committed)
 			scan->hidden = count_hidden(scan);
 	}
 	MemoryContextSwitchTo(old);
@@ -199,17 +222,13 @@ KafkaScanFixEnds(const char *topic)
 	}
 }
 
-/* Work out what to read, given the present parameters. */
-static void
-resolve_ranges(ForeignScanState *node, KafkaScan *scan)
+/* What is asked for, given the present parameters. */
+static KafkaRequest
+make_request(ForeignScanState *node, const KafkaScan *scan)
 {
-	KafkaTable *table = scan->table;
+	const KafkaTable *table = scan->table;
 	KafkaRequest request = {0};
-	MemoryContext old = CurrentMemoryContext;
 
-	take_ends(scan);
-	MemoryContextReset(scan->range_cxt);
-	MemoryContextSwitchTo(scan->range_cxt);
 	request.topic = table->topic;
 	request.start = table->start;
 	request.end = table->end;
@@ -220,7 +239,34 @@ resolve_ranges(ForeignScanState *node, KafkaScan *scan)
 	request.now = (GetCurrentStatementStartTimestamp() + KAFKA_EPOCH_DIFFERENCE_US) / 1000;
 	request.boxes = scan->qual ? KafkaQualEvaluate(scan->qual, node->ss.ps.ps_ExprContext)
 		: KafkaRangeAll();
-	scan->ranges = KafkaResolve(scan->consumer, scan->snapshot, &request, &scan->nranges);
+	return request;
+}
+
+/*
+ * Work out what to read. With "presume", ranges that the condition names by itself are taken as they
+ * are: the consumer sees to it that all their messages were there as the scan began, and so no other
+ * scan of this statement sees less of them.
+ */
+static void
+resolve_ranges(ForeignScanState *node, KafkaScan *scan, bool presume)
+{
+	KafkaRequest request;
+	MemoryContext old;
+
+	open_consumer(scan);
+	if (!presume || scan->snapshot || known_snapshot(scan))
+		take_ends(scan);
+	MemoryContextReset(scan->range_cxt);
+	old = MemoryContextSwitchTo(scan->range_cxt);
+	request = make_request(node, scan);
+	scan->ranges = scan->snapshot ? NULL
+		: KafkaPresume(scan->consumer, &request, &scan->nranges);
+	scan->presumed = scan->ranges != NULL;
+	if (!scan->presumed)
+	{
+		take_ends(scan);
+		scan->ranges = KafkaResolve(scan->consumer, scan->snapshot, &request, &scan->nranges);
+	}
 	MemoryContextSwitchTo(old);
 	scan->resolved = true;
 }
@@ -253,7 +299,7 @@ start_reading(ForeignScanState *node, KafkaScan *scan)
 		return;
 	}
 	if (!scan->resolved)
-		resolve_ranges(node, scan);
+		resolve_ranges(node, scan, scan->order != KAFKA_ORDER_DESC && !scan->again);
 	if (scan->order == KAFKA_ORDER_DESC)
 	{
 		MemoryContext old = MemoryContextSwitchTo(scan->range_cxt);
@@ -261,6 +307,8 @@ start_reading(ForeignScanState *node, KafkaScan *scan)
 		scan->reverse = KafkaReverseOpen(scan->consumer, scan->ranges, scan->nranges);
 		MemoryContextSwitchTo(old);
 	}
+	else if (scan->presumed)
+		KafkaConsumerStartPresumed(scan->consumer, scan->ranges, scan->nranges);
 	else
 	{
 		KafkaTail	tail = {0};
@@ -331,6 +379,21 @@ reverse_headers(void *source, const KafkaMessage *message, KafkaHeader **headers
 	return KafkaReverseHeaders((KafkaReverse *) source, headers);
 }
 
+static bool
+next_message(ForeignScanState *node, KafkaScan *scan, KafkaMessage *message)
+{
+	if (scan->reverse)
+		return KafkaReverseNext(scan->reverse, message);
+	if (KafkaConsumerNext(scan->consumer, message))
+		return true;
+	if (!KafkaConsumerDoubts(scan->consumer))
+		return false;
+	/* The topic does not have all that was presumed, or is slow. */
+	resolve_ranges(node, scan, false);
+	start_reading(node, scan);
+	return KafkaConsumerNext(scan->consumer, message);
+}
+
 TupleTableSlot *
 kafkaIterateForeignScan(ForeignScanState *node)
 {
@@ -341,13 +404,18 @@ kafkaIterateForeignScan(ForeignScanState *node)
 	if (!scan->running)
 		start_reading(node, scan);
 	ExecClearTuple(slot);
-	if (scan->reverse)
+	while (next_message(node, scan, &message))
 	{
-		if (KafkaReverseNext(scan->reverse, &message))
-			KafkaRowStore(scan->row, &message, reverse_headers, scan->reverse, slot);
+		bool		shown;
+
+		if (scan->reverse)
+			shown = KafkaRowStore(scan->row, &message, reverse_headers, scan->reverse, slot);
+		else
+			shown = KafkaRowStore(scan->row, &message, consumer_headers, scan->consumer, slot);
+		if (likely(shown))
+			break;
+		CHECK_FOR_INTERRUPTS();
 	}
-	else if (KafkaConsumerNext(scan->consumer, &message))
-		KafkaRowStore(scan->row, &message, consumer_headers, scan->consumer, slot);
 	return slot;
 }
 
@@ -363,6 +431,7 @@ kafkaReScanForeignScan(ForeignScanState *node)
 	if (scan->reverse)
 		KafkaReverseClose(scan->reverse);
 	scan->reverse = NULL;
+	scan->again |= scan->running;
 	scan->running = false;
 }
 
@@ -381,7 +450,7 @@ static void
 share_ranges(ForeignScanState *node, KafkaScan *scan)
 {
 	if (!scan->resolved || scan->qual)
-		resolve_ranges(node, scan);
+		resolve_ranges(node, scan, false);
 	KafkaParallelShare(scan->parallel, scan->ranges, scan->nranges);
 	scan->running = false;
 }
@@ -430,14 +499,24 @@ kafkaInitializeWorkerForeignScan(ForeignScanState *node, shm_toc *toc, void *coo
 	MemoryContextSwitchTo(old);
 }
 
+/* What this process has done. */
+static KafkaCounters
+own_counters(const KafkaScan *scan)
+{
+	KafkaCounters counters = {0};
+
+	if (scan->consumer)
+		counters = *KafkaConsumerCounters(scan->consumer);
+	counters.skipped = KafkaRowSkipped(scan->row);
+	return counters;
+}
+
 /* What all processes have done together; the leader's own alone where nothing was shared. */
 static KafkaCounters
 sum_counters(const KafkaScan *scan)
 {
-	KafkaCounters sum = {0};
+	KafkaCounters sum = own_counters(scan);
 
-	if (scan->consumer)
-		sum = *KafkaConsumerCounters(scan->consumer);
 	for (int i = 0; scan->parallel && i < KafkaParallelWorkers(scan->parallel); i++)
 	{
 		KafkaCounters worker = KafkaParallelCounters(scan->parallel, i);
@@ -446,6 +525,7 @@ sum_counters(const KafkaScan *scan)
 		sum.bytes += worker.bytes;
 		sum.discarded += worker.discarded;
 		sum.lost += worker.lost;
+		sum.skipped += worker.skipped;
 		sum.waited_us += worker.waited_us;
 	}
 	return sum;
@@ -467,8 +547,9 @@ kafkaShutdownForeignScan(ForeignScanState *node)
 		return;
 	if (IsParallelWorker())
 	{
-		if (scan->consumer)
-			KafkaParallelReport(scan->parallel, KafkaConsumerCounters(scan->consumer));
+		KafkaCounters counters = own_counters(scan);
+
+		KafkaParallelReport(scan->parallel, &counters);
 		return;
 	}
 	KafkaParallelStop(scan->parallel);
@@ -478,7 +559,10 @@ kafkaShutdownForeignScan(ForeignScanState *node)
 	scan->warned = lost;
 }
 
-/* Also what the memory context would do: this only does it earlier. */
+/*
+ * The consumer would be closed by the memory context too: this only does it earlier. A scan that
+ * fails does not come here, and has said enough.
+ */
 void
 kafkaEndForeignScan(ForeignScanState *node)
 {
@@ -489,6 +573,9 @@ kafkaEndForeignScan(ForeignScanState *node)
 	leave_open_ended(scan);
 	if (scan->consumer)
 		KafkaConsumerClose(scan->consumer);
+	/* What a worker left out its leader tells, with the rest. */
+	if (!IsParallelWorker())
+		KafkaRowWarnSkipped(scan->row, sum_counters(scan).skipped);
 }
 
 /* The ranges that were read, as far as they can be looked over. */
@@ -538,6 +625,8 @@ kafkaExplainForeignScan(ForeignScanState *node, ExplainState *es)
 	ExplainPropertyInteger("Kafka Bytes", NULL, counters.bytes, es);
 	if (counters.discarded > 0 || es->format != EXPLAIN_FORMAT_TEXT)
 		ExplainPropertyInteger("Kafka Messages Outside Ranges", NULL, counters.discarded, es);
+	if (counters.skipped > 0 || es->format != EXPLAIN_FORMAT_TEXT)
+		ExplainPropertyInteger("Kafka Rows Skipped", NULL, counters.skipped, es);
 	if (counters.lost > 0 || es->format != EXPLAIN_FORMAT_TEXT)
 		ExplainPropertyInteger("Kafka Offsets Lost to Retention", NULL, counters.lost, es);
 	if (scan->hidden > 0 || es->format != EXPLAIN_FORMAT_TEXT)

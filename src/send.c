@@ -1,6 +1,7 @@
 /*
  * send.c
- *		kafka_send() and kafka_produce(): one message, sent and acknowledged.
+ *		kafka_send() and kafka_produce(): one message, sent and acknowledged; and
+ *		kafka_send_on_commit(), which holds it until the transaction commits.
  *
  * The functions are not strict, since most of their arguments may be NULL. All that a call
  * allocates is in a context of its own, on which the message's batch hangs too. Only the server
@@ -24,6 +25,7 @@
 #include "header.h"
 #include "message.h"
 #include "option.h"
+#include "pending.h"
 #include "producer.h"
 #include "scan.h"
 #include "setting.h"
@@ -69,6 +71,9 @@ PG_FUNCTION_INFO_V1(kafka_send_jsonb);
 PG_FUNCTION_INFO_V1(kafka_produce_text);
 PG_FUNCTION_INFO_V1(kafka_produce_bytea);
 PG_FUNCTION_INFO_V1(kafka_produce_jsonb);
+PG_FUNCTION_INFO_V1(kafka_send_on_commit_text);
+PG_FUNCTION_INFO_V1(kafka_send_on_commit_bytea);
+PG_FUNCTION_INFO_V1(kafka_send_on_commit_jsonb);
 
 /* Something changed that the choice of the server, or the right to use it, may have rested on. */
 static void
@@ -202,17 +207,15 @@ get_message(FunctionCallInfo fcinfo, SendType type, KafkaOutgoing *message)
 		message->timestamp = get_timestamp(PG_GETARG_TIMESTAMPTZ(ARG_TIMESTAMP));
 }
 
-/* Send what the arguments say, with the rights of the current role. */
-static KafkaDelivery
-send_message(FunctionCallInfo fcinfo, SendType type, const char *function)
+/*
+ * What the arguments say: the message, its topic and server, checked against the rights of the current
+ * role.
+ */
+static KafkaServer *
+get_arguments(FunctionCallInfo fcinfo, SendType type, const char *function, char **topic,
+			  KafkaOutgoing *message)
 {
-	MemoryContext context;
-	MemoryContext oldcontext;
 	KafkaServer *server;
-	KafkaBatch *batch;
-	KafkaOutgoing message;
-	KafkaDelivery delivery;
-	char	   *topic;
 
 	KafkaSettingCheckWrite(function);
 	if (PG_ARGISNULL(ARG_TOPIC))
@@ -220,13 +223,27 @@ send_message(FunctionCallInfo fcinfo, SendType type, const char *function)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("topic must not be null")));
 
-	context = AllocSetContextCreate(CurrentMemoryContext, "kafka_send", ALLOCSET_SMALL_SIZES);
-	oldcontext = MemoryContextSwitchTo(context);
 	server = get_server(PG_ARGISNULL(ARG_SERVER) ? NULL : PG_GETARG_NAME(ARG_SERVER));
-	topic = text_to_cstring(PG_GETARG_TEXT_PP(ARG_TOPIC));
-	KafkaOptionCheckTopic(server, topic);
-	get_message(fcinfo, type, &message);
+	*topic = text_to_cstring(PG_GETARG_TEXT_PP(ARG_TOPIC));
+	KafkaOptionCheckTopic(server, *topic);
+	get_message(fcinfo, type, message);
+	return server;
+}
 
+/* Send what the arguments say. */
+static KafkaDelivery
+send_message(FunctionCallInfo fcinfo, SendType type, const char *function)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "kafka_send",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext oldcontext = MemoryContextSwitchTo(context);
+	KafkaServer *server;
+	KafkaBatch *batch;
+	KafkaOutgoing message;
+	KafkaDelivery delivery;
+	char	   *topic;
+
+	server = get_arguments(fcinfo, type, function, &topic, &message);
 	KafkaScanFixEnds(topic);
 	batch = KafkaBatchBegin(server, topic);
 	KafkaBatchAdd(batch, &message);
@@ -235,6 +252,24 @@ send_message(FunctionCallInfo fcinfo, SendType type, const char *function)
 	MemoryContextSwitchTo(oldcontext);
 	MemoryContextDelete(context);
 	return delivery;
+}
+
+/* Hold what the arguments say until the transaction commits. */
+static Datum
+hold_message(FunctionCallInfo fcinfo, SendType type)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "kafka_send_on_commit",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext oldcontext = MemoryContextSwitchTo(context);
+	KafkaServer *server;
+	KafkaOutgoing message;
+	char	   *topic;
+
+	server = get_arguments(fcinfo, type, "kafka_send_on_commit()", &topic, &message);
+	KafkaPendingAdd(server, topic, &message);
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextDelete(context);
+	PG_RETURN_VOID();
 }
 
 /* The offset, NULL in the rare case that the broker stored the message and did not say where. */
@@ -311,4 +346,22 @@ Datum
 kafka_produce_jsonb(PG_FUNCTION_ARGS)
 {
 	return send_and_return_row(fcinfo, SEND_JSONB);
+}
+
+Datum
+kafka_send_on_commit_text(PG_FUNCTION_ARGS)
+{
+	return hold_message(fcinfo, SEND_TEXT);
+}
+
+Datum
+kafka_send_on_commit_bytea(PG_FUNCTION_ARGS)
+{
+	return hold_message(fcinfo, SEND_BYTEA);
+}
+
+Datum
+kafka_send_on_commit_jsonb(PG_FUNCTION_ARGS)
+{
+	return hold_message(fcinfo, SEND_JSONB);
 }

@@ -23,6 +23,7 @@ char	   *kafka_default_server = NULL;
 double		kafka_max_scan_messages = 0;
 int			kafka_max_timeout = 3600 * 1000;
 int			kafka_max_buffer_size = 1024 * 1024;
+int			kafka_max_pending_size = 64 * 1024;
 
 static const struct config_enum_entry mode_names[] = {
 	{"on", KAFKA_MODE_ON, false},
@@ -76,6 +77,13 @@ KafkaSettingInit(void)
 							"Options that ask for more are refused; where they are set already, "
 							"this holds.",
 							&kafka_max_buffer_size, 1024 * 1024, 16 * 1024, INT_MAX,
+							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("kafka_fdw.max_pending_size",
+							"Sets how much a transaction may hold of messages that are sent when it "
+							"commits.",
+							"A transaction that would hold more fails.",
+							&kafka_max_pending_size, 64 * 1024, 64, INT_MAX,
 							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("kafka_fdw");

@@ -17,6 +17,7 @@ extern char *kafka_default_server;	/* kafka_fdw.default_server; "" where unset *
 extern double kafka_max_scan_messages;	/* kafka_fdw.max_scan_messages; 0: no limit */
 extern int	kafka_max_timeout;	/* kafka_fdw.max_timeout, ms: caps options */
 extern int	kafka_max_buffer_size;	/* kafka_fdw.max_buffer_size, kB: caps options */
+extern int	kafka_max_pending_size; /* kafka_fdw.max_pending_size, kB: messages held for a commit */
 
 /* ERROR (55000) where kafka_fdw.mode is off. Every read begins here. */
 extern void KafkaSettingCheckRead(void);

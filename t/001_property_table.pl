@@ -49,6 +49,26 @@ is_deeply(
 	[ map { $_->[0] } grep { $_->[1] eq 'C' && $_->[0] =~ /\.location$/ } @wanted ],
 	"what names a file needs pg_read_server_files, the rest of class C a superuser");
 
+# The regression test that tries each of them on every kind of object, by every kind of role, has
+# them all too; a table's are marked there.
+my $tried = join("\n", lines("$FindBin::Bin/../sql/option_class.sql"));
+my %tried;
+while ($tried =~ /^    \('([^']+)', '(\w)(?: (\w+))?', (true|false), '/mg)
+{
+	$tried{$1} = { class => $3 ? $2 . '_' . uc $3 : $2, topic => $4 };
+}
+is_deeply(
+	{ map { $_ => $tried{$_}{class} } keys %tried },
+	{ map { $_->{name} => $_->{class} } @rows },
+	"sql/option_class.sql has the same names and classes");
+is_deeply(
+	[ sort grep { $tried{$_}{topic} eq 'true' } keys %tried ],
+	[
+		sort map { $_->{name} }
+		  grep { $_->{rest} =~ /, true/ && $_->{rest} !~ /, false, true/ && $_->{class} eq 'A' } @rows
+	],
+	"and knows which are a table's as well");
+
 # Two names of one property are equally open or closed.
 foreach my $alias (grep { defined $_->{alias} } @rows)
 {

@@ -19,7 +19,7 @@ use Cwd qw(abs_path);
 use File::Basename qw(dirname);
 use PostgreSQL::Test::Utils ();
 
-my $script = abs_path(dirname(__FILE__) . '/../../..') . '/dev/broker';
+my $dev = abs_path(dirname(__FILE__) . '/../../..') . '/dev';
 my @brokers;
 
 # Options: "properties", further lines of server.properties; "heap"; "port".
@@ -27,12 +27,14 @@ sub new
 {
 	my ($class, $name, %options) = @_;
 	my $self = bless {
+		script => $class->script,
 		env => {
 			KAFKA_DATA => PostgreSQL::Test::Utils::tempdir($name) . '/broker',
 			KAFKA_OWNER_PID => $$,
 			KAFKA_PORT => $options{port} // '',
 			KAFKA_PROPERTIES => $options{properties} // '',
-			KAFKA_HEAP => $options{heap} // '256m'
+			KAFKA_HEAP => $options{heap} // '256m',
+			KAFKA_NODES => $options{nodes} // ''
 		}
 	}, $class;
 
@@ -41,15 +43,25 @@ sub new
 	return $self;
 }
 
+# The script of dev/ that does it.
+sub _script { return 'broker'; }
+
+sub script
+{
+	my ($class) = @_;
+
+	return "$dev/" . $class->_script;
+}
+
 # Run the script; dies where that fails.
 sub _run
 {
 	my ($self, $command) = @_;
 
 	local %ENV = (%ENV, %{ $self->{env} });
-	my $output = `"$script" $command`;
+	my $output = `"$self->{script}" $command`;
 
-	die "dev/broker $command failed" if $? != 0;
+	die "$self->{script} $command failed" if $? != 0;
 	chomp $output;
 	return $output;
 }

@@ -8,6 +8,7 @@
 #	$tail->wait_until_waiting;			# until the backend waits for Kafka
 #	$tail->cancel;						# as Ctrl-C does; finish() waits for the end
 #	is($tail->query('SELECT 1'), '1');	# the output of one statement
+#	my ($sqlstate, $text) = $tail->failure('SELECT 1/0');	# and of one that fails
 #	$tail->quit;
 package KafkaFdw::Session;
 
@@ -121,6 +122,18 @@ sub query
 	$self->{out} = $self->{err} = '';
 	$self->send($sql);
 	return $self->finish;
+}
+
+# Run something that is to fail: its SQLSTATE ("none" where there is no error), and all that was said.
+sub failure
+{
+	my ($self, $sql) = @_;
+
+	$self->query('\set VERBOSITY verbose');
+	$self->query($sql);
+	my ($sqlstate) = $self->{err} =~ /ERROR:  (\w{5}):/;
+
+	return ($sqlstate // 'none', $self->{err});
 }
 
 # Wait until the backend waits in an extension, as a scan or a send does for Kafka.

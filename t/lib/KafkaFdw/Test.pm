@@ -2,11 +2,14 @@
 #		What the TAP tests share. All of it is called as a class method:
 #
 #	my $broker = KafkaFdw::Test->new_broker('frozen');		a broker of this test's own
+#	my $cluster = KafkaFdw::Test->new_cluster('three');		three of them
+#	my $broker = KafkaFdw::Test->new_secure_broker('tls');	one with TLS, SASL and ACLs
 #	my $node = KafkaFdw::Test->new_node('main');			a PostgreSQL on the shared broker
 #	my $node = KafkaFdw::Test->new_node('main', $broker);	on that one
 #	my $topic = KafkaFdw::Test->topic('log');				a name of this run alone
 #	my $session = KafkaFdw::Test->session($node);			a psql in the background
 #	my $txn = KafkaFdw::Test->tool('ktxn', $bootstrap, 'id');
+#	my $text = KafkaFdw::Test->kafka_tool('org.apache.kafka.tools.TopicCommand', '--list', ...);
 #	my $before = KafkaFdw::Test->counters($pid);			threads, descriptors, memory
 #
 # Tests that do not hurt a broker use the shared one, whose address is in KAFKA_BOOTSTRAP; a test that
@@ -17,7 +20,10 @@ package KafkaFdw::Test;
 use strict;
 use warnings;
 
+use IPC::Run ();
 use KafkaFdw::Broker;
+use KafkaFdw::Cluster;
+use KafkaFdw::SecureBroker;
 use KafkaFdw::Session;
 use KafkaFdw::Tool;
 use PostgreSQL::Test::Cluster;
@@ -34,6 +40,22 @@ sub new_broker
 	my ($class, $name, %options) = @_;
 
 	return KafkaFdw::Broker->new($name, %options);
+}
+
+# A cluster of three; see KafkaFdw/Cluster.pm.
+sub new_cluster
+{
+	my ($class, $name, %options) = @_;
+
+	return KafkaFdw::Cluster->new($name, %options);
+}
+
+# One with TLS, SASL and ACLs; see KafkaFdw/SecureBroker.pm.
+sub new_secure_broker
+{
+	my ($class, $name, %options) = @_;
+
+	return KafkaFdw::SecureBroker->new($name, %options);
 }
 
 # The address of the broker that all tests share.
@@ -96,6 +118,24 @@ sub tool
 	my ($class, $name, @args) = @_;
 
 	return KafkaFdw::Tool->new($name, @args);
+}
+
+# Start one of Kafka's own tools, a class of the broker's jars; returns the run of IPC::Run.
+sub start_kafka_tool
+{
+	my ($class, $command, $out, $err) = @_;
+
+	return IPC::Run::start([ KafkaFdw::Broker->script, 'java', @$command ], '<', \undef, '>', $out, '2>', $err);
+}
+
+# Run one, and return what it prints; dies where it fails.
+sub kafka_tool
+{
+	my ($class, @command) = @_;
+	my ($out, $err) = ('', '');
+
+	$class->start_kafka_tool(\@command, \$out, \$err)->finish or die "$command[0] failed: $err";
+	return $out;
 }
 
 # What a process of this user holds: a hash of threads, fds, and rss in kB.

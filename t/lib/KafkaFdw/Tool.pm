@@ -26,16 +26,31 @@ sub new
 	my ($class, $name, @args) = @_;
 	my $self = bless { name => $name, in => '', out => '', err => '' }, $class;
 
-	# make installcheck does not build them.
-	if (!-x "$folder/$name")
-	{
-		system('make', '-s', '-C', $folder, $name) == 0 or die "could not build t/tools/$name";
-	}
+	_build($name);
 	$self->{timer} = IPC::Run::timer($PostgreSQL::Test::Utils::timeout_default);
 	$self->{run} = IPC::Run::start([ "$folder/$name", @args ],
 		'<', \$self->{in}, '>', \$self->{out}, '2>', \$self->{err}, $self->{timer});
 	$self->{greeting} = $self->_expect_ok('its start', $self->_answer);
 	return $self;
+}
+
+# make installcheck does not build them.
+sub _build
+{
+	my ($name) = @_;
+
+	return if -x "$folder/$name";
+	system('make', '-s', '-C', $folder, $name) == 0 or die "could not build t/tools/$name";
+	return;
+}
+
+# The path of one that is loaded into other programs: kspy.so, kplugin.so.
+sub library
+{
+	my ($class, $name) = @_;
+
+	_build($name);
+	return "$folder/$name";
 }
 
 # What it said as it started, without the "ok".
