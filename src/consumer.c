@@ -229,6 +229,7 @@ fill_from_feed(KafkaConsumer *consumer)
 				 consumer->topic);
 		consumer->ranges[part->range] = piece;
 		part->next = piece.start;
+		part->heard = 0;
 		part->done = false;
 		consumer->ndone--;
 		start_partition(consumer, part);
