@@ -41,7 +41,7 @@ KafkaFdw::Test->create_server($node, 'impatient', $cluster, "metadata_timeout '3
 $node->safe_psql('postgres', qq{
 	SELECT kafka_create_topic('$lonely', 3, 1, server => 'impatient');
 	CREATE FOREIGN TABLE lonely (partition int, value text) SERVER impatient OPTIONS (topic '$lonely');
-	INSERT INTO lonely SELECT i % 3, repeat('x', 1000) FROM generate_series(1, 90000) i;
+	INSERT INTO lonely SELECT i % 3, repeat('x', 100) FROM generate_series(1, 90000) i;
 });
 $session->query('BEGIN; DECLARE c CURSOR FOR SELECT partition FROM lonely WHERE pg_sleep(0.005) IS NOT NULL');
 $session->query('FETCH 10 FROM c');
