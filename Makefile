@@ -4,6 +4,7 @@
 #	make, make install	need PostgreSQL 15 or later with its server headers, and librdkafka
 #	make installcheck	regression tests, against a running server and KAFKA_BOOTSTRAP
 #	make prove_installcheck	TAP tests, which start servers and brokers of their own
+#	make bench		measure it beside other clients of Kafka; BENCH_FLAGS=--short, see bench/README.md
 #	make format, lint	the style of the sources; see docs/development.md
 #
 # WERROR=1 turns warnings into errors. PG_CONFIG chooses the PostgreSQL. ./dev/test does all of it
@@ -39,7 +40,7 @@ SHLIB_LINK += $(shell $(PKG_CONFIG) --libs rdkafka 2>/dev/null || echo -lrdkafka
 
 # The sources' style can be looked at where nothing can be built.
 STYLE_GOALS = format format-check lint
-ifneq ($(filter-out $(STYLE_GOALS),$(or $(MAKECMDGOALS),all)),)
+ifneq ($(filter-out bench $(STYLE_GOALS),$(or $(MAKECMDGOALS),all)),)
 
 PG_CONFIG ?= pg_config
 PG_MAJOR := $(shell $(PG_CONFIG) --version 2>/dev/null | sed -n 's/^PostgreSQL \([0-9]*\).*/\1/p')
@@ -68,12 +69,16 @@ $(OBJS:.o=.bc): %.bc: %.o
 
 endif							# not only STYLE_GOALS
 
-.PHONY: prove_installcheck $(STYLE_GOALS)
+.PHONY: bench prove_installcheck $(STYLE_GOALS)
 
 # Not part of installcheck, as TAP_TESTS would make it: it takes longer, and needs IPC::Run.
 prove_installcheck: PROVE_FLAGS += -I $(srcdir)/t/lib
 prove_installcheck:
 	$(prove_installcheck)
+
+# It builds what it measures by itself, in a folder of its own.
+bench:
+	@bench/run $(BENCH_FLAGS)
 
 format format-check lint:
 	@dev/style $@

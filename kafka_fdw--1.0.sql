@@ -31,6 +31,10 @@ CREATE TYPE @extschema@.kafka_header AS (
 );
 COMMENT ON TYPE @extschema@.kafka_header
     IS 'one header of a Kafka message; kafka_header[] is the lossless form of a message''s headers';
+COMMENT ON COLUMN @extschema@.kafka_header.name
+    IS 'the header''s name, which may occur more than once in a message';
+COMMENT ON COLUMN @extschema@.kafka_header.value
+    IS 'its value, or NULL';
 
 ----------------------------------------------------------------------
 -- Sending
@@ -246,7 +250,7 @@ COMMENT ON FUNCTION @extschema@.kafka_last(pg_catalog.text, pg_catalog.int4, pg_
     IS 'the n newest messages of a topic over all its partitions, oldest first';
 
 ----------------------------------------------------------------------
--- Topics
+-- Changing topics
 ----------------------------------------------------------------------
 
 CREATE FUNCTION @extschema@.kafka_create_topic(
@@ -287,11 +291,110 @@ AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.kafka_delete_records(pg_catalog.text, pg_catalog.int4, pg_catalog.int8, pg_catalog.name)
     IS 'delete the messages of a partition before an offset; returns the first offset that is left';
 
+CREATE FUNCTION @extschema@.kafka_set_topic_config(
+    topic pg_catalog.text,
+    config pg_catalog.jsonb,
+    server pg_catalog.name DEFAULT NULL)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.kafka_set_topic_config(pg_catalog.text, pg_catalog.jsonb, pg_catalog.name)
+    IS 'change settings of a topic; null resets one to its default, and what is not named stays';
+
 -- They change the cluster for everybody: only whom the database's owner trusts with that.
 REVOKE EXECUTE ON FUNCTION @extschema@.kafka_create_topic(pg_catalog.text, pg_catalog.int4, pg_catalog.int4, pg_catalog.jsonb, pg_catalog.name) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION @extschema@.kafka_delete_topic(pg_catalog.text, pg_catalog.name) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION @extschema@.kafka_add_partitions(pg_catalog.text, pg_catalog.int4, pg_catalog.name) FROM PUBLIC;
 REVOKE EXECUTE ON FUNCTION @extschema@.kafka_delete_records(pg_catalog.text, pg_catalog.int4, pg_catalog.int8, pg_catalog.name) FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION @extschema@.kafka_set_topic_config(pg_catalog.text, pg_catalog.jsonb, pg_catalog.name) FROM PUBLIC;
+
+----------------------------------------------------------------------
+-- Looking around in a cluster
+----------------------------------------------------------------------
+
+CREATE FUNCTION @extschema@.kafka_topics(
+    server pg_catalog.name DEFAULT NULL)
+RETURNS TABLE (
+    topic pg_catalog.text,
+    partitions pg_catalog.int4,
+    replication_factor pg_catalog.int4,
+    under_replicated pg_catalog.int4,
+    offline pg_catalog.int4,
+    internal pg_catalog.bool)
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION @extschema@.kafka_topics(pg_catalog.name)
+    IS 'the topics of a cluster, with the numbers of partitions that lack replicas or a leader';
+
+CREATE FUNCTION @extschema@.kafka_partitions(
+    topic pg_catalog.text DEFAULT NULL,
+    server pg_catalog.name DEFAULT NULL)
+RETURNS TABLE (
+    topic pg_catalog.text,
+    partition pg_catalog.int4,
+    leader pg_catalog.int4,
+    replicas pg_catalog.int4[],
+    isr pg_catalog.int4[],
+    low pg_catalog.int8,
+    high pg_catalog.int8,
+    committed_end pg_catalog.int8)
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION @extschema@.kafka_partitions(pg_catalog.text, pg_catalog.name)
+    IS 'the partitions of a topic, or of all: who leads and who has them, and where they begin and end';
+
+CREATE FUNCTION @extschema@.kafka_brokers(
+    server pg_catalog.name DEFAULT NULL)
+RETURNS TABLE (
+    id pg_catalog.int4,
+    host pg_catalog.text,
+    port pg_catalog.int4,
+    rack pg_catalog.text,
+    controller pg_catalog.bool)
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 10;
+COMMENT ON FUNCTION @extschema@.kafka_brokers(pg_catalog.name)
+    IS 'the brokers of a cluster that are up';
+
+CREATE FUNCTION @extschema@.kafka_topic_config(
+    topic pg_catalog.text,
+    server pg_catalog.name DEFAULT NULL)
+RETURNS TABLE (
+    name pg_catalog.text,
+    value pg_catalog.text,
+    source pg_catalog.text,
+    is_default pg_catalog.bool,
+    read_only pg_catalog.bool,
+    sensitive pg_catalog.bool)
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 40;
+COMMENT ON FUNCTION @extschema@.kafka_topic_config(pg_catalog.text, pg_catalog.name)
+    IS 'the settings of a topic, and where each comes from';
+
+CREATE FUNCTION @extschema@.kafka_groups(
+    server pg_catalog.name DEFAULT NULL)
+RETURNS TABLE (
+    "group" pg_catalog.text,
+    state pg_catalog.text,
+    protocol_type pg_catalog.text,
+    protocol pg_catalog.text,
+    members pg_catalog.int4,
+    coordinator pg_catalog.int4)
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION @extschema@.kafka_groups(pg_catalog.name)
+    IS 'the consumer groups of a cluster';
+
+CREATE FUNCTION @extschema@.kafka_group_lag(
+    "group" pg_catalog.text,
+    server pg_catalog.name DEFAULT NULL)
+RETURNS TABLE (
+    "group" pg_catalog.text,
+    topic pg_catalog.text,
+    partition pg_catalog.int4,
+    current_offset pg_catalog.int8,
+    log_end_offset pg_catalog.int8,
+    lag pg_catalog.int8,
+    consumer_id pg_catalog.text,
+    host pg_catalog.text,
+    client_id pg_catalog.text)
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL RESTRICTED ROWS 100;
+COMMENT ON FUNCTION @extschema@.kafka_group_lag(pg_catalog.text, pg_catalog.name)
+    IS 'how far a consumer group has come in each partition, and who reads it; columns as kafka-consumer-groups has them';
 
 ----------------------------------------------------------------------
 -- This session's connections
@@ -316,6 +419,24 @@ CREATE VIEW @extschema@.kafka_connections AS
     SELECT * FROM @extschema@.kafka_session_connections();
 COMMENT ON VIEW @extschema@.kafka_connections
     IS 'the Kafka handles that this session holds; contacts nobody';
+COMMENT ON COLUMN @extschema@.kafka_connections.server
+    IS 'for which server it was made';
+COMMENT ON COLUMN @extschema@.kafka_connections.role
+    IS 'for whose user mapping';
+COMMENT ON COLUMN @extschema@.kafka_connections.kind
+    IS 'consumer, bulk consumer, tail or producer';
+COMMENT ON COLUMN @extschema@.kafka_connections.in_use
+    IS 'a statement or an open cursor is using it';
+COMMENT ON COLUMN @extschema@.kafka_connections.valid
+    IS 'false: it will be closed';
+COMMENT ON COLUMN @extschema@.kafka_connections.uses
+    IS 'how often it was used';
+COMMENT ON COLUMN @extschema@.kafka_connections.connected_at
+    IS 'when it was made';
+COMMENT ON COLUMN @extschema@.kafka_connections.last_used_at
+    IS 'when it was last taken';
+COMMENT ON COLUMN @extschema@.kafka_connections.last_error
+    IS 'what a broker connection complained of last';
 GRANT SELECT ON @extschema@.kafka_connections TO PUBLIC;
 
 CREATE FUNCTION @extschema@.kafka_disconnect()

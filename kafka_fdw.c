@@ -46,6 +46,14 @@ kafka_fdw_handler(PG_FUNCTION_ARGS)
 	routine->EndForeignScan = kafkaEndForeignScan;
 	routine->ExplainForeignScan = kafkaExplainForeignScan;
 
+	/* SELECT by several processes */
+	routine->IsForeignScanParallelSafe = kafkaIsForeignScanParallelSafe;
+	routine->EstimateDSMForeignScan = kafkaEstimateDSMForeignScan;
+	routine->InitializeDSMForeignScan = kafkaInitializeDSMForeignScan;
+	routine->ReInitializeDSMForeignScan = kafkaReInitializeDSMForeignScan;
+	routine->InitializeWorkerForeignScan = kafkaInitializeWorkerForeignScan;
+	routine->ShutdownForeignScan = kafkaShutdownForeignScan;
+
 	/* INSERT, COPY FROM, and refusals of what a log cannot do */
 	routine->IsForeignRelUpdatable = kafkaIsForeignRelUpdatable;
 	routine->AddForeignUpdateTargets = kafkaAddForeignUpdateTargets;

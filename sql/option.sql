@@ -166,20 +166,40 @@ SELECT x.sqlstate, x.message, x.more FROM unnest(ARRAY[
     $$insert_batch_size '1e3'$$, $$use_remote_estimate 'true'$$,
     $$isolation_level 'read_uncommitted'$$, $$"isolation.level" 'none'$$,
     $$compression_codec 'snappy', compression_level '0', partitioner 'fnv1a', "request.timeout.ms" '5s'$$,
-    $$delivery_timeout_ms '5s'$$, $$message_timeout_ms '0'$$
+    $$delivery_timeout_ms '5s'$$, $$message_timeout_ms '0'$$,
+    $$on_error 'stop'$$, $$on_error 'SET_NULL'$$, $$on_error 'skip'$$, $$on_error 'ignore'$$, $$on_eror 'skip'$$,
+    $$ignore_junk 'true'$$, $$ignore_junk 'x'$$, $$ignore_junk 'true', on_error 'stop'$$,
+    $$strict 'true'$$, $$strict 'false'$$, $$format 'json', strict 'on'$$, $$strict 'x', format 'csv'$$
     ]) o, table_with(o) x;
+-- csv's, which are COPY's: the words are its own, and differ between versions.
+SELECT o, x.sqlstate IS NULL AS accepted, CASE WHEN x.message ~ 'single|invalid' THEN x.message END FROM unnest(ARRAY[
+    $$delimiter ';', quote '''', escape '\', null 'NULL', strict 'true'$$, $$delimiter E'\t'$$,
+    $$delimiter 'x', quote 'y', escape 'x'$$, $$delimiter ''$$, $$delimiter '::'$$, $$delimiter 'é'$$,
+    $$delimiter E'\n'$$, $$delimiter E'\r'$$, $$delimiter '"'$$, $$quote ''$$, $$quote '""'$$, $$quote ','$$,
+    $$quote E'\n'$$, $$escape ''$$, $$escape '\\'$$, $$escape E'\r'$$, $$null E'a\nb'$$, $$null 'a,b'$$,
+    $$null '"'$$, $$null '', delimiter '|'$$, $$nul ''$$, $$"header" 'true'$$
+    ]) o, table_with('format ''csv'', ' || o) x;
+SELECT o, x.sqlstate, x.message, x.more FROM unnest(ARRAY[
+    $$delimiter ';'$$, $$format 'json', quote ''''$$, $$escape '\', format 'raw'$$, $$null ''$$,
+    $$format 'json', force_null 'true'$$, $$json 'a'$$]) o, table_with(o) x;
+CREATE FOREIGN TABLE opt (a int) SERVER kafka OPTIONS (format 'csv', delimiter ';', strict 'true');
+SELECT sqlstate, message, detail FROM try($$ALTER FOREIGN TABLE opt OPTIONS (SET format 'json')$$);
+SELECT sqlstate, message, detail FROM try($$ALTER FOREIGN TABLE opt OPTIONS (DROP format, DROP delimiter)$$);
+SELECT sqlstate IS NOT NULL AS refused FROM try($$ALTER FOREIGN TABLE opt OPTIONS (ADD null ';')$$);
+ALTER FOREIGN TABLE opt OPTIONS (DROP format, DROP delimiter, SET strict 'false');
+DROP FOREIGN TABLE opt;
 
 ----------------------------------------------------------------------
 -- Columns
 ----------------------------------------------------------------------
 
 CREATE DOMAIN positive AS bigint CHECK (VALUE >= 0);
-CREATE FUNCTION column_of(columns text) RETURNS TABLE (sqlstate text, message text, more text)
+CREATE FUNCTION column_of(columns text, options text DEFAULT '') RETURNS TABLE (sqlstate text, message text, more text)
 LANGUAGE plpgsql AS $$
 DECLARE
     e record;
 BEGIN
-    EXECUTE format('CREATE FOREIGN TABLE opt (%s) SERVER kafka OPTIONS (topic ''web_log'')', columns);
+    EXECUTE format('CREATE FOREIGN TABLE opt (%s) SERVER kafka OPTIONS (topic ''web_log'' %s)', columns, options);
     e := try('EXPLAIN SELECT * FROM opt');
     DROP FOREIGN TABLE opt;
     RETURN QUERY SELECT e.sqlstate, e.message, nullif(concat_ws(' / ', e.detail, e.hint), '');
@@ -201,6 +221,23 @@ SELECT c, x.sqlstate, x.message, x.more FROM unnest(ARRAY[
     'o text OPTIONS ("offset" ''true'')',
     'v text OPTIONS (key ''true'', value ''true'')', 'v text OPTIONS (key ''true'', value ''false'')',
     'v text OPTIONS (key ''x'')', 'v text OPTIONS (key '''')']) c, column_of(c) x;
+SELECT c, x.sqlstate, x.message, x.more FROM unnest(ARRAY[
+    'value int, j text OPTIONS (junk ''true''), e varchar OPTIONS (junk_error ''true'')', 'junk text',
+    'value int, j int OPTIONS (junk ''true'')', 'value int, e bytea OPTIONS (junk_error ''true'')',
+    'v text OPTIONS (json ''a'')', 'v text OPTIONS (json ''a'', json_key ''b'')', 'v text OPTIONS (json '''')',
+    'v text OPTIONS (json ''a'', value ''true'')', 'v text OPTIONS (json ''a'', value ''false'')',
+    'v text OPTIONS (force_null ''true'')', 'value text OPTIONS (force_null ''false'')',
+    'v text OPTIONS (force_null ''true'', force_not_null ''true'', key ''true'')',
+    'v text OPTIONS (jsn ''a'')', 'v text OPTIONS (force_nul ''true'')', 'v text OPTIONS (delimiter '','')'
+    ]) c, column_of(c) x;
+-- In json and csv names mean nothing: whatever is no part by an option is a field, of any type.
+SELECT f, c, x.sqlstate, x.message, x.more FROM unnest(ARRAY[
+    'topic int, partition text, "offset" numeric, "timestamp" int[], key positive, value text, headers text',
+    'a int, value text OPTIONS (value ''false''), k bytea OPTIONS (key ''true''), h jsonb OPTIONS (headers ''true'')',
+    'a text OPTIONS (partition ''true'')', 'a int OPTIONS (headers ''true'')',
+    'a int OPTIONS (json ''a.b'')', 'a int OPTIONS (json_key ''a'')',
+    'a int OPTIONS (force_null ''true'', force_not_null ''true'')', 'a int OPTIONS (force_null ''false'')']) c,
+    unnest(ARRAY['json', 'csv']) f, column_of(c, format(', format %L', f)) x;
 -- A column that is gone, and one that changed
 CREATE FOREIGN TABLE opt (value text, payload int) SERVER kafka OPTIONS (topic 'web_log');
 SELECT sqlstate, message FROM try('EXPLAIN SELECT * FROM opt');

@@ -9,6 +9,7 @@
 #define KAFKA_COMPAT_H
 
 #include "access/stratnum.h"
+#include "access/xact.h"
 #include "catalog/pg_foreign_server.h"
 #include "commands/explain.h"
 #include "executor/executor.h"
@@ -25,6 +26,10 @@
 
 #if PG_VERSION_NUM < 150000
 #error "kafka_fdw needs PostgreSQL 15 or later"
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#include "nodes/miscnodes.h"
 #endif
 
 #if PG_VERSION_NUM >= 180000
@@ -127,21 +132,28 @@ kafka_pathkey_is_descending(const PathKey *key)
 #endif
 }
 
-/* create_foreignscan_path() grows an argument in most releases. */
+/*
+ * create_foreignscan_path() grows an argument in most releases. The path is not to be run by a
+ * worker, whatever the relation is: see plan_parallel.c.
+ */
 static inline ForeignPath *
 kafka_create_scan_path(PlannerInfo *root, RelOptInfo *rel, double rows, Cost startup_cost,
 					   Cost total_cost, List *pathkeys, Relids required_outer, List *fdw_private)
 {
+	ForeignPath *path;
+
 #if PG_VERSION_NUM >= 180000
-	return create_foreignscan_path(root, rel, NULL, rows, 0, startup_cost, total_cost, pathkeys,
+	path = create_foreignscan_path(root, rel, NULL, rows, 0, startup_cost, total_cost, pathkeys,
 								   required_outer, NULL, NIL, fdw_private);
 #elif PG_VERSION_NUM >= 170000
-	return create_foreignscan_path(root, rel, NULL, rows, startup_cost, total_cost, pathkeys,
+	path = create_foreignscan_path(root, rel, NULL, rows, startup_cost, total_cost, pathkeys,
 								   required_outer, NULL, NIL, fdw_private);
 #else
-	return create_foreignscan_path(root, rel, NULL, rows, startup_cost, total_cost, pathkeys,
+	path = create_foreignscan_path(root, rel, NULL, rows, startup_cost, total_cost, pathkeys,
 								   required_outer, NULL, fdw_private);
 #endif
+	path->path.parallel_safe = false;
+	return path;
 }
 
 /* The type that a string names; an error where it names none. */
@@ -175,5 +187,69 @@ kafka_decode_datetime(char **field, int *ftype, int nf, int *dtype, struct pg_tm
 	return DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tz);
 #endif
 }
+
+/* Input functions that report bad input instead of raising it. */
+#if PG_VERSION_NUM >= 160000
+#define KAFKA_HAS_SOFT_INPUT true
+#else
+#define KAFKA_HAS_SOFT_INPUT false
+#endif
+
+/* Call one of them: false, and the error's message, where the string is no value of the type. */
+static inline bool
+kafka_input_soft(FmgrInfo *function, char *string, Oid ioparam, int32 typmod, Datum *result,
+				 char **message)
+{
+#if PG_VERSION_NUM >= 160000
+	ErrorSaveContext save = {T_ErrorSaveContext};
+
+	save.details_wanted = true;
+	if (InputFunctionCallSafe(function, string, ioparam, typmod, (Node *) &save, result))
+		return true;
+	*message = save.error_data->message;
+	return false;
+#else
+	(void) message;
+	*result = InputFunctionCall(function, string, ioparam, typmod);
+	return true;
+#endif
+}
+
+/*
+ * Begin a subtransaction within a statement; what is returned goes to kafka_end_subtransaction()
+ * after it was released or rolled back. PostgreSQL 15 and 16 have none while parallel workers run
+ * elsewhere in the plan. Later ones do, since one that is over before anything else happens, and
+ * writes nothing, leaves no state that a worker would have to know of: so step out of parallel mode
+ * for as long as it takes.
+ */
+static inline int
+kafka_begin_subtransaction(void)
+{
+	int			levels = 0;
+
+#if PG_VERSION_NUM < 170000
+	while (IsInParallelMode())
+	{
+		ExitParallelMode();
+		levels++;
+	}
+#endif
+	BeginInternalSubTransaction(NULL);
+	return levels;
+}
+
+static inline void
+kafka_end_subtransaction(int levels)
+{
+	while (levels-- > 0)
+		EnterParallelMode();
+}
+
+/* True where a subtransaction can be begun in a parallel worker too. */
+#if PG_VERSION_NUM >= 170000
+#define KAFKA_HAS_PARALLEL_SUBTRANSACTIONS true
+#else
+#define KAFKA_HAS_PARALLEL_SUBTRANSACTIONS false
+#endif
 
 #endif							/* KAFKA_COMPAT_H */

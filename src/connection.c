@@ -16,12 +16,16 @@
  */
 #include "postgres.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "access/parallel.h"
 #include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -78,9 +82,10 @@ static const HandleProperty consumer_defaults[] = {
 	{NULL, NULL}
 };
 
+/* Nothing is fetched ahead unasked: a scan of a few messages would leave a fetch under way behind it. */
 static const HandleProperty small_defaults[] = {
 	{"fetch.message.max.bytes", "65536"},
-	{"queued.min.messages", "1000"},
+	{"queued.min.messages", "1"},
 	{NULL, NULL}
 };
 
@@ -245,6 +250,7 @@ KafkaConnectionForgetTopic(KafkaHandle *handle)
 	if (handle->rkt)
 		rd_kafka_topic_destroy(handle->rkt);
 	handle->rkt = NULL;
+	handle->npartitions = 0;
 }
 
 /*
@@ -280,7 +286,8 @@ destroy_handle(KafkaHandle *handle)
 
 /*
  * At the backend's end. A handle is destroyed within milliseconds, unless it sits in a name look-up,
- * say: then the process ends without it, by leave_threads_behind().
+ * say: then the process ends without it, by leave_threads_behind(). So does a parallel worker, whose
+ * end a session waits for.
  */
 static void
 on_backend_exit(int code, Datum arg)
@@ -288,6 +295,11 @@ on_backend_exit(int code, Datum arg)
 	dlist_mutable_iter iter;
 
 	exit_code = code;
+	if (IsParallelWorker())
+	{
+		pg_atomic_fetch_add_u32(&nthreads, 1);
+		return;
+	}
 	dlist_foreach_modify(iter, &handles)
 	{
 		KafkaHandle *handle = dlist_container(KafkaHandle, node, iter.cur);
@@ -397,6 +409,9 @@ fill_conf(rd_kafka_conf_t *conf, const KafkaServer *server, KafkaHandleKind kind
 	set_property(conf, server, "client.id", client_id);
 	pfree(client_id);
 	set_properties(conf, server, producer ? producer_defaults : consumer_defaults);
+	/* From 2.2 on, a full queue is looked at again so soon; before, see kick_fetchers(). */
+	if (!producer)
+		(void) rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", "1", NULL, 0);
 	if (kind == KAFKA_HANDLE_SMALL)
 		set_properties(conf, server, small_defaults);
 	else if (kind == KAFKA_HANDLE_BULK)
@@ -461,6 +476,19 @@ make_key(const KafkaServer *server, KafkaHandleKind kind)
 	return buf.data;
 }
 
+/*
+ * Have librdkafka's threads share the backend's malloc arena. An arena for each thread is what glibc
+ * would make: memory that one has freed then helps no other, and a session's size wanders by megabytes.
+ * Reading and sending take as much CPU with one.
+ */
+static void
+share_arena(void)
+{
+#ifdef M_ARENA_MAX
+	(void) mallopt(M_ARENA_MAX, 1);
+#endif
+}
+
 /* rd_kafka_new() with all signals blocked, whatever the library's own threads do about them. */
 static rd_kafka_t *
 new_rdkafka(rd_kafka_conf_t *conf, bool producer, char *errstr, size_t errlen)
@@ -496,6 +524,7 @@ make_handle(const KafkaServer *server, KafkaHandleKind kind, const char *key)
 		handle->server_name = MemoryContextStrdup(TopMemoryContext, server->name);
 		handle->key = MemoryContextStrdup(TopMemoryContext, key);
 		handle->kind = kind;
+		handle->call_ms = -1;
 		handle->serverid = server->serverid;
 		handle->userid = server->userid;
 		handle->server_hash =
@@ -523,6 +552,7 @@ make_handle(const KafkaServer *server, KafkaHandleKind kind, const char *key)
 		AddWaitEventToSet(handle->wes, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 		AddWaitEventToSet(handle->wes, WL_SOCKET_READABLE, handle->efd, NULL, NULL);
 
+		share_arena();
 		handle->rk = new_rdkafka(conf, producer, errstr, sizeof(errstr));
 		if (handle->rk == NULL)
 			ereport(ERROR,

@@ -41,6 +41,8 @@ typedef struct KafkaHandle
 	rd_kafka_queue_t *main;		/* logs, errors, delivery reports */
 	rd_kafka_queue_t *messages; /* consumers: what all partitions fetched */
 	rd_kafka_topic_t *rkt;		/* consumers: the topic used last ... */
+	int			npartitions;	/* ... how many partitions it had when it was looked up; 0: not
+								 * yet ... */
 	rd_kafka_queue_t **own;		/* ... and the own queues of its partitions that were fetched */
 	int			nown;
 	int			maxown;			/* allocated */
@@ -49,6 +51,7 @@ typedef struct KafkaHandle
 	bool		busy;			/* checked out */
 	bool		stale;			/* altered, or not to be kept for another reason */
 	bool		keep;			/* may be kept idle */
+	int			call_ms;		/* what the last KafkaConnectionCall took; -1: there was none */
 	pg_atomic_uint32 ncalls;	/* threads that are inside librdkafka with this handle */
 	TimestampTz made_at;
 	TimestampTz used_at;
@@ -109,6 +112,10 @@ extern void KafkaConnectionServe(KafkaHandle *handle);
  * "arg" is allocated with malloc(); fn may use nothing but it, librdkafka and libc. On return the
  * caller owns arg. Where the wait is broken off (interrupt, authentication failure) the call is
  * abandoned: arg is given to free_arg when fn ends, and the handle is set aside until then.
+ *
+ * Where the handle's last call took milliseconds only, fn is called in the backend's own thread first,
+ * with as little time, and again in a thread where that was not enough. So fn must be able to begin
+ * again with an arg that it has used, and must not block but for the time that a slice has.
  */
 typedef void (*KafkaCall) (rd_kafka_t *rk, void *arg);
 typedef void (*KafkaFreeCall) (void *arg);
@@ -132,11 +139,20 @@ typedef struct KafkaDeadline
 extern KafkaDeadline KafkaConnectionDeadline(int timeout_ms);
 extern int	KafkaConnectionSlice(const KafkaDeadline *deadline);
 
-/* True where a call may be made again; sleeps a little first. In the thread only. */
+/* For fn: true where a call may be made again; sleeps a little first. */
 extern bool KafkaConnectionRetry(const KafkaDeadline *deadline);
+
+/* For fn, before it does what may take longer: true where it must return, to be called in a thread. */
+extern bool KafkaConnectionNeedsThread(void);
 
 /* The SQLSTATE of a librdkafka or broker error (docs/errors.md). */
 extern int	KafkaConnectionSqlState(rd_kafka_resp_err_t err);
+
+/*
+ * True for errors that pass: a partition between two leaders, a group between two coordinators, a
+ * broker that is starting. Also called in threads.
+ */
+extern bool KafkaConnectionErrorPasses(rd_kafka_resp_err_t err);
 
 /*
  * The cause of a failure in words: librdkafka's text for err and, where the broker connection said

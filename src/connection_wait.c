@@ -23,6 +23,9 @@
 #define LOG_LINE_MAX 1024
 #define FIRST_SLICE_MS 500
 #define RETRY_MS 20
+#define QUICK_MS 10				/* a call that took no longer is tried without a thread next time
+								 * ... */
+#define DIRECT_MS 25			/* ... for so long, during which no interrupt is answered */
 
 /* A call of librdkafka under way in a thread. Outlives the statement where that gives it up. */
 typedef struct ThreadCall
@@ -39,6 +42,10 @@ typedef struct ThreadCall
 #define CALL_ABANDONED 2		/* the thread owns it */
 
 static __thread ThreadCall *thread_call = NULL; /* what this thread runs */
+
+/* A call that the backend makes itself. */
+static int64 direct_ends = 0;	/* when it is to be over, ms; 0: there is none */
+static bool direct_failed;		/* it needs more time than that */
 
 static uint32
 wait_event(void)
@@ -179,12 +186,25 @@ KafkaConnectionSlice(const KafkaDeadline *deadline)
 	int64		now = monotonic_ms();
 	int64		left = Min(deadline->ends - now, Max(now - deadline->started, FIRST_SLICE_MS));
 
+	if (thread_call == NULL && direct_ends > 0)
+		left = Min(left, direct_ends - now);
 	return (int) Max(left, 1);
+}
+
+bool
+KafkaConnectionNeedsThread(void)
+{
+	if (thread_call != NULL || direct_ends == 0)
+		return false;
+	direct_failed = true;
+	return true;
 }
 
 bool
 KafkaConnectionRetry(const KafkaDeadline *deadline)
 {
+	if (KafkaConnectionNeedsThread())
+		return false;
 	if (thread_call && pg_atomic_read_u32(&thread_call->state) == CALL_ABANDONED)
 		return false;
 	if (monotonic_ms() + RETRY_MS >= deadline->ends)
@@ -193,12 +213,39 @@ KafkaConnectionRetry(const KafkaDeadline *deadline)
 	return true;
 }
 
+/*
+ * Make a call in the backend's own thread, for a moment: most take less time than to start a thread
+ * and to be woken by it. False where it needs longer, and has to be made anew in a thread.
+ */
+static bool
+call_directly(KafkaHandle *handle, KafkaCall fn, void *arg)
+{
+	int64		started = monotonic_ms();
+
+	CHECK_FOR_INTERRUPTS();
+	direct_failed = false;
+	direct_ends = started + DIRECT_MS;
+	fn(handle->rk, arg);
+	direct_ends = 0;
+	if (!direct_failed)
+		handle->call_ms = (int) (monotonic_ms() - started);
+	return !direct_failed;
+}
+
 void
 KafkaConnectionCall(KafkaHandle *handle, KafkaCall fn, void *arg, KafkaFreeCall free_arg)
 {
-	ThreadCall *call = malloc(sizeof(ThreadCall));
+	ThreadCall *call;
 	int			rc = ENOMEM;
+	int64		started;
 
+	if (handle->call_ms >= 0 && handle->call_ms <= QUICK_MS && call_directly(handle, fn, arg))
+	{
+		KafkaConnectionServe(handle);
+		return;
+	}
+	started = monotonic_ms();
+	call = malloc(sizeof(ThreadCall));
 	if (call)
 	{
 		call->handle = handle;
@@ -246,4 +293,5 @@ KafkaConnectionCall(KafkaHandle *handle, KafkaCall fn, void *arg, KafkaFreeCall 
 	PG_END_TRY();
 	pg_read_barrier();
 	free(call);
+	handle->call_ms = (int) (monotonic_ms() - started);
 }

@@ -18,22 +18,14 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
-#include "portability/instr_time.h"
 #include "utils/memutils.h"
 
 #include "consumer_private.h"
 
-#define BATCH_SIZE 1000
 #define SMALL_SCAN 4000			/* messages after which a scan is no longer small */
 #define SMALL_WINDOW 4			/* partitions fetched at once by a small scan ... */
 #define BULK_WINDOW 64			/* ... and by a large one */
 #define SKIP_GAP 500			/* offsets between ranges that are read rather than jumped */
-#define KICK_INTERVAL 2000		/* see kick_fetcher() */
-#define FETCHER_SLEEPS_BEFORE 0x02020000	/* librdkafka's version that mended it */
-#define POLL_CAP_MS 1000		/* look again so often, whatever the descriptor says */
-#define FLUSH_RETRY_MS 20
-#define FIRST_NAP_MS 5			/* before librdkafka is woken; doubled twice each time */
-
 /* Stop fetching a partition. Waits for librdkafka's own thread only. */
 static void
 stop_partition(KafkaConsumer *consumer, ConsumerPartition *part)
@@ -67,7 +59,7 @@ stop_all(KafkaConsumer *consumer)
 			stop_partition(consumer, &consumer->parts[i]);
 		while ((consumer->nbatch = rd_kafka_consume_batch_queue(consumer->handle->messages, 0,
 																consumer->batch,
-																BATCH_SIZE)) > 0)
+																KAFKA_BATCH_SIZE)) > 0)
 			drop_batch(consumer);
 		consumer->nbatch = 0;
 		KafkaConnectionForgetPartitions(consumer->handle);
@@ -89,10 +81,14 @@ release_consumer(void *arg)
 	stop_all(consumer);
 	KafkaConnectionCheckin(consumer->handle);
 	consumer->handle = NULL;
+	if (consumer->tail_handle)
+		KafkaConnectionCheckin(consumer->tail_handle);
+	consumer->tail_handle = NULL;
 }
 
-KafkaConsumer *
-KafkaConsumerOpen(const KafkaServer *server, const char *topic, bool read_committed, bool tail)
+static KafkaConsumer *
+open_consumer(const KafkaServer *server, const char *topic, bool read_committed,
+			  KafkaHandleKind kind)
 {
 	KafkaConsumer *consumer = palloc0(sizeof(KafkaConsumer));
 
@@ -100,13 +96,28 @@ KafkaConsumerOpen(const KafkaServer *server, const char *topic, bool read_commit
 	consumer->server = *server;
 	consumer->server.read_committed = read_committed;
 	consumer->topic = pstrdup(topic);
-	consumer->batch = palloc(BATCH_SIZE * sizeof(rd_kafka_message_t *));
+	consumer->batch = palloc(KAFKA_BATCH_SIZE * sizeof(rd_kafka_message_t *));
 	consumer->callback.func = release_consumer;
 	consumer->callback.arg = consumer;
 	MemoryContextRegisterResetCallback(consumer->cxt, &consumer->callback);
-	consumer->handle = KafkaConnectionCheckout(&consumer->server,
-											   tail ? KAFKA_HANDLE_TAIL : KAFKA_HANDLE_SMALL);
+	consumer->handle = KafkaConnectionCheckout(&consumer->server, kind);
 	return consumer;
+}
+
+KafkaConsumer *
+KafkaConsumerOpen(const KafkaServer *server, const char *topic, bool read_committed, bool tail)
+{
+	KafkaConsumer *consumer = open_consumer(server, topic, read_committed, KAFKA_HANDLE_SMALL);
+
+	if (tail)
+		consumer->tail_handle = KafkaConnectionCheckout(&consumer->server, KAFKA_HANDLE_TAIL);
+	return consumer;
+}
+
+KafkaConsumer *
+KafkaConsumerOpenBulk(const KafkaServer *server, const char *topic, bool read_committed)
+{
+	return open_consumer(server, topic, read_committed, KAFKA_HANDLE_BULK);
 }
 
 void
@@ -121,9 +132,9 @@ KafkaConsumerCounters(const KafkaConsumer *consumer)
 	return &consumer->counters;
 }
 
-static void
-partition_error(KafkaConsumer *consumer, ConsumerPartition *part, rd_kafka_resp_err_t err,
-				const char *errstr)
+void
+kafka_consumer_partition_error(KafkaConsumer *consumer, ConsumerPartition *part, rd_kafka_resp_err_t err,
+							   const char *errstr)
 {
 	const char *hint = KafkaConnectionHint(err);
 
@@ -145,7 +156,7 @@ start_partition(KafkaConsumer *consumer, ConsumerPartition *part)
 	KafkaConnectionKeepPartition(consumer->handle, part->partition);
 	if (rd_kafka_consume_start_queue(rkt, part->partition, part->next,
 									 consumer->handle->messages) != 0)
-		partition_error(consumer, part, rd_kafka_last_error(), NULL);
+		kafka_consumer_partition_error(consumer, part, rd_kafka_last_error(), NULL);
 	part->active = true;
 	consumer->nactive++;
 }
@@ -179,15 +190,62 @@ first_offset(const KafkaRange *range, const ConsumerPartition *part)
 	return Min(range->start, Max(part->tail_from, part->next));
 }
 
-/* Keep as many partitions going as the scan's size asks for; a tail needs all of them. */
+/* How many partitions to fetch at once: as the scan's size asks for; a tail needs all of them. */
+static int
+window_size(const KafkaConsumer *consumer)
+{
+	if (consumer->tail.wait_timeout != 0)
+		return INT_MAX;
+	return consumer->handle->kind == KAFKA_HANDLE_SMALL ? SMALL_WINDOW : BULK_WINDOW;
+}
+
+/* Keep as many partitions going. */
 static void
 fill_window(KafkaConsumer *consumer)
 {
-	int			window = consumer->tail.wait_timeout != 0 ? INT_MAX
-		: consumer->handle->kind == KAFKA_HANDLE_SMALL ? SMALL_WINDOW : BULK_WINDOW;
+	int			window = window_size(consumer);
 
 	while (consumer->nstarted < consumer->nparts && consumer->nactive < window)
 		start_partition(consumer, &consumer->parts[consumer->nstarted++]);
+}
+
+/*
+ * The same from the feed. Only while no message is under way that was taken from the queue before:
+ * it may be one of the same partition, fetched for an earlier piece.
+ */
+static void
+fill_from_feed(KafkaConsumer *consumer)
+{
+	int			window = window_size(consumer);
+	KafkaRange	piece;
+
+	while (consumer->nactive < window &&
+		   consumer->feed.next_partition(consumer->feed.arg, &piece))
+	{
+		ConsumerPartition *part = &consumer->parts[piece.partition];
+
+		if (!part->done)
+			elog(ERROR, "partition %d of topic \"%s\" is being read already", part->partition,
+				 consumer->topic);
+		consumer->ranges[part->range] = piece;
+		part->next = piece.start;
+		part->done = false;
+		consumer->ndone--;
+		start_partition(consumer, part);
+	}
+}
+
+/* Make the next range of a partition the current one; false where there is none. */
+static bool
+next_range(KafkaConsumer *consumer, ConsumerPartition *part)
+{
+	if (consumer->feed.next_piece)
+		return consumer->feed.next_piece(consumer->feed.arg, part->partition,
+										 current_range(consumer, part));
+	if (part->range >= part->last_range)
+		return false;
+	part->range++;
+	return true;
 }
 
 /*
@@ -198,12 +256,10 @@ static void
 finish_range(KafkaConsumer *consumer, ConsumerPartition *part)
 {
 	consumer->stall_since = 0;
-	while (part->range < part->last_range)
+	while (next_range(consumer, part))
 	{
-		KafkaRange *range;
+		KafkaRange *range = current_range(consumer, part);
 
-		part->range++;
-		range = current_range(consumer, part);
 		if (range->end <= part->next)
 			continue;			/* passed already, by a gap in the offsets */
 		if (first_offset(range, part) > part->next + SKIP_GAP)
@@ -222,13 +278,68 @@ finish_range(KafkaConsumer *consumer, ConsumerPartition *part)
 	fill_window(consumer);
 }
 
-/* Ranges are the caller's own: checked, so that a mistake there is not a wrong result here. */
-void
-KafkaConsumerStart(KafkaConsumer *consumer, const KafkaRange *ranges, int nranges,
-				   const KafkaTail *tail)
+/*
+ * Go on with another handle. What was fetched ahead by the present one is fetched again.
+ */
+static void
+switch_handle(KafkaConsumer *consumer, KafkaHandle *handle)
 {
-	ConsumerPartition *part = NULL;
+	KafkaHandle *before = consumer->handle;
+	bool	   *was_active = MemoryContextAllocZero(consumer->cxt, Max(consumer->nparts, 1));
 
+	for (int i = 0; i < consumer->nparts; i++)
+	{
+		was_active[i] = consumer->parts[i].active;
+		stop_partition(consumer, &consumer->parts[i]);
+	}
+	while ((consumer->nbatch = rd_kafka_consume_batch_queue(before->messages, 0, consumer->batch,
+															KAFKA_BATCH_SIZE)) > 0)
+		drop_batch(consumer);
+	consumer->nbatch = 0;
+	consumer->handle = handle;
+	KafkaConnectionCheckin(before);
+	for (int i = 0; i < consumer->nparts; i++)
+	{
+		if (was_active[i])
+			start_partition(consumer, &consumer->parts[i]);
+	}
+	pfree(was_active);
+}
+
+/*
+ * A tail reads with a handle of its own, whose long polls would hold up any look-up: it comes in when
+ * those are done, and goes where the same scan begins again with some.
+ */
+static void
+choose_handle(KafkaConsumer *consumer, bool tail)
+{
+	if (tail == (consumer->handle->kind == KAFKA_HANDLE_TAIL))
+		return;
+	if (tail && consumer->tail_handle)
+	{
+		KafkaHandle *handle = consumer->tail_handle;
+
+		consumer->tail_handle = NULL;
+		switch_handle(consumer, handle);
+	}
+	else
+		switch_handle(consumer, KafkaConnectionCheckout(&consumer->server,
+														tail ? KAFKA_HANDLE_TAIL
+														: KAFKA_HANDLE_SMALL));
+}
+
+/* A scan that has turned out to be long goes on with large fetches and more partitions at once. */
+static void
+move_to_bulk(KafkaConsumer *consumer)
+{
+	switch_handle(consumer, KafkaConnectionCheckout(&consumer->server, KAFKA_HANDLE_BULK));
+	fill_window(consumer);
+}
+
+/* Begin anew, with room for so many ranges, in partitions up to one. */
+static void
+restart(KafkaConsumer *consumer, int nranges, int max_partition)
+{
 	stop_all(consumer);
 	if (consumer->ranges)
 	{
@@ -238,19 +349,49 @@ KafkaConsumerStart(KafkaConsumer *consumer, const KafkaRange *ranges, int nrange
 		consumer->ranges = NULL;
 	}
 	memset(&consumer->tail, 0, sizeof(consumer->tail));
-	if (tail)
-		consumer->tail = *tail;
+	memset(&consumer->feed, 0, sizeof(consumer->feed));
 	consumer->nstarted = consumer->nactive = consumer->ndone = consumer->ntailing = 0;
-	consumer->received = consumer->kicked = 0;
+	consumer->ncovered = 0;
+	consumer->received = 0;
+	consumer->kick_at = PG_INT64_MAX;
+	consumer->unkicked = consumer->presumed = consumer->doubtful = false;
+	consumer->nap = 0;
 	consumer->tail_since = consumer->wait_since = consumer->stall_since = 0;
-	consumer->max_partition = nranges > 0 ? ranges[nranges - 1].partition : -1;
+	consumer->max_partition = max_partition;
 
 	consumer->ranges = MemoryContextAlloc(consumer->cxt, nranges * sizeof(KafkaRange));
-	memcpy(consumer->ranges, ranges, nranges * sizeof(KafkaRange));
 	consumer->parts = MemoryContextAllocZero(consumer->cxt, nranges * sizeof(ConsumerPartition));
-	consumer->part_of = MemoryContextAlloc(consumer->cxt,
-										   (consumer->max_partition + 1) * sizeof(int));
-	memset(consumer->part_of, -1, (consumer->max_partition + 1) * sizeof(int));
+	for (int i = 0; i < nranges; i++)
+		consumer->parts[i].broker = KAFKA_NO_BROKER;
+	consumer->part_of = MemoryContextAlloc(consumer->cxt, (max_partition + 1) * sizeof(int));
+	memset(consumer->part_of, -1, (max_partition + 1) * sizeof(int));
+}
+
+void
+KafkaConsumerStartFed(KafkaConsumer *consumer, int npartitions, const KafkaFeed *feed)
+{
+	restart(consumer, npartitions, npartitions - 1);
+	consumer->feed = *feed;
+	for (int i = 0; i < npartitions; i++)
+	{
+		ConsumerPartition *part = &consumer->parts[i];
+
+		part->partition = part->range = part->last_range = consumer->part_of[i] = i;
+		part->tail_from = KAFKA_NO_END;
+		part->done = true;
+	}
+	consumer->nparts = consumer->nstarted = consumer->ndone = npartitions;
+	fill_from_feed(consumer);
+}
+
+/* Ranges are the caller's own: checked, so that a mistake there is not a wrong result here. */
+static void
+take_ranges(KafkaConsumer *consumer, const KafkaRange *ranges, int nranges)
+{
+	ConsumerPartition *part = NULL;
+
+	restart(consumer, nranges, nranges > 0 ? ranges[nranges - 1].partition : -1);
+	memcpy(consumer->ranges, ranges, nranges * sizeof(KafkaRange));
 	for (int i = 0; i < nranges; i++)
 	{
 		if (ranges[i].partition < 0 || ranges[i].start < 0 || ranges[i].end <= ranges[i].start ||
@@ -270,9 +411,20 @@ KafkaConsumerStart(KafkaConsumer *consumer, const KafkaRange *ranges, int nrange
 			consumer->part_of[part->partition] = consumer->nparts++;
 		}
 	}
+}
+
+void
+KafkaConsumerStart(KafkaConsumer *consumer, const KafkaRange *ranges, int nranges,
+				   const KafkaTail *tail)
+{
+	take_ranges(consumer, ranges, nranges);
+	if (tail)
+		consumer->tail = *tail;
+	choose_handle(consumer, consumer->tail.wait_timeout != 0);
 	for (int i = 0; consumer->tail.wait_timeout != 0 && i < tail->snapshot->npartitions; i++)
 	{
 		KafkaPartition *seen = &tail->snapshot->partitions[i];
+		ConsumerPartition *part;
 
 		if (seen->partition > consumer->max_partition || consumer->part_of[seen->partition] < 0)
 			continue;
@@ -284,54 +436,29 @@ KafkaConsumerStart(KafkaConsumer *consumer, const KafkaRange *ranges, int nrange
 	fill_window(consumer);
 }
 
-/*
- * Before 2.2 librdkafka looks at a partition whose queue was full again only once a second, and a
- * database is always slower than the fetching thread. A request of any kind wakes the thread of the
- * broker that it goes to; with a timeout of 0 nobody waits for the answer.
- * (https://github.com/confluentinc/librdkafka/issues/3708; fetch.queue.backoff.ms from 2.2 on.)
- */
-static void
-kick_fetcher(KafkaConsumer *consumer)
+void
+KafkaConsumerStartPresumed(KafkaConsumer *consumer, const KafkaRange *ranges, int nranges)
 {
-	const struct rd_kafka_metadata *metadata = NULL;
-
-	consumer->kicked = consumer->received;
-	if (rd_kafka_version() >= FETCHER_SLEEPS_BEFORE)
-		return;
-	if (rd_kafka_metadata(consumer->handle->rk, 0, consumer->handle->rkt, &metadata, 0) ==
-		RD_KAFKA_RESP_ERR_NO_ERROR)
-		rd_kafka_metadata_destroy(metadata);
+	take_ranges(consumer, ranges, nranges);
+	choose_handle(consumer, false);
+	consumer->presumed = true;
+	while (consumer->nstarted < consumer->nparts)
+		start_partition(consumer, &consumer->parts[consumer->nstarted++]);
 }
 
-/*
- * A scan that has turned out to be long goes on with large fetches and more partitions at once.
- * What the small handle had fetched ahead is fetched again.
- */
-static void
-move_to_bulk(KafkaConsumer *consumer)
+bool
+KafkaConsumerDoubts(const KafkaConsumer *consumer)
 {
-	KafkaHandle *small = consumer->handle;
-	KafkaHandle *bulk = KafkaConnectionCheckout(&consumer->server, KAFKA_HANDLE_BULK);
-	bool	   *was_active = MemoryContextAllocZero(consumer->cxt, consumer->nparts);
+	return consumer->doubtful;
+}
 
-	for (int i = 0; i < consumer->nparts; i++)
-	{
-		was_active[i] = consumer->parts[i].active;
-		stop_partition(consumer, &consumer->parts[i]);
-	}
-	while ((consumer->nbatch = rd_kafka_consume_batch_queue(small->messages, 0, consumer->batch,
-															BATCH_SIZE)) > 0)
-		drop_batch(consumer);
-	consumer->nbatch = 0;
-	consumer->handle = bulk;
-	KafkaConnectionCheckin(small);
-	for (int i = 0; i < consumer->nparts; i++)
-	{
-		if (was_active[i])
-			start_partition(consumer, &consumer->parts[i]);
-	}
-	pfree(was_active);
-	fill_window(consumer);
+bool
+KafkaConsumerKnows(const KafkaConsumer *consumer, int32 partition)
+{
+	const KafkaHandle *handle = consumer->handle;
+
+	return handle->rkt && partition < handle->npartitions &&
+		strcmp(rd_kafka_topic_name(handle->rkt), consumer->topic) == 0;
 }
 
 /*
@@ -354,15 +481,15 @@ skip_truncated(KafkaConsumer *consumer, ConsumerPartition *part)
 				 errhint("Run the statement again.")));
 
 	stop_partition(consumer, part);
-	for (int i = part->range; i <= part->last_range; i++)
+	do
 	{
-		KafkaRange *range = &consumer->ranges[i];
+		KafkaRange *range = current_range(consumer, part);
 		int64		from = Max(range->start, part->next);
 		int64		to = Min(range->end, low);
 
 		if (to > from)
 			consumer->counters.lost += to - from;
-	}
+	} while (current_range(consumer, part)->end <= low && next_range(consumer, part));
 	part->next = low;
 	if (low >= current_range(consumer, part)->end)
 		finish_range(consumer, part);
@@ -400,7 +527,7 @@ take_event(KafkaConsumer *consumer, ConsumerPartition *part, rd_kafka_message_t 
 			 err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE)
 		skip_truncated(consumer, part);
 	else
-		partition_error(consumer, part, err, errstr);
+		kafka_consumer_partition_error(consumer, part, err, errstr);
 }
 
 /* Take one entry of the batch; true where it is a message for the caller. */
@@ -447,6 +574,8 @@ take_entry(KafkaConsumer *consumer, rd_kafka_message_t *rkm, KafkaMessage *messa
 		return false;
 	}
 
+	if (unlikely(part->broker == KAFKA_NO_BROKER))
+		part->broker = rd_kafka_message_broker_id(rkm);
 	part->next = rkm->offset + 1;
 	message->partition = rkm->partition;
 	message->offset = rkm->offset;
@@ -505,156 +634,23 @@ check_positions(KafkaConsumer *consumer)
 	}
 }
 
-static int64
-ms_since(TimestampTz since, TimestampTz now)
+void
+KafkaConsumerWarnOfLost(const char *topic, int64 lost)
 {
-	return now > since ? (now - since) / 1000 : 0;
-}
-
-static bool
-wait_and_count(KafkaConsumer *consumer, int64 timeout_ms)
-{
-	instr_time	start;
-	instr_time	end;
-	bool		woken;
-
-	INSTR_TIME_SET_CURRENT(start);
-	woken = KafkaConnectionWait(consumer->handle, Min(timeout_ms, POLL_CAP_MS));
-	INSTR_TIME_SET_CURRENT(end);
-	INSTR_TIME_SUBTRACT(end, start);
-	consumer->counters.waited_us += INSTR_TIME_GET_MICROSEC(end);
-	return woken;
-}
-
-/*
- * An error that waiting will not mend: of the connection, said of a partition that is being read; or
- * of the topic, which was deleted, or may not be read any more. Looking it up tells which.
- */
-static void
-check_connection(KafkaConsumer *consumer)
-{
-	KafkaHandle *handle = consumer->handle;
-
-	if (handle->lost_topic)
-	{
-		KafkaSnapshot *snapshot;
-
-		handle->lost_topic = false;
-		snapshot = KafkaConsumerSnapshot(consumer);
-		pfree(snapshot->partitions);
-		pfree(snapshot);
-	}
-	if (handle->fatal_err == RD_KAFKA_RESP_ERR_NO_ERROR)
-		return;
-	for (int i = 0; i < consumer->nparts; i++)
-	{
-		if (consumer->parts[i].active)
-			partition_error(consumer, &consumer->parts[i], handle->fatal_err, NULL);
-	}
-}
-
-/* Wait for messages that there must be. */
-static void
-wait_for_rest(KafkaConsumer *consumer)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	int64		elapsed;
-	int64		left;
-
-	/* The clock starts with the wait: the time that the caller took for his rows is his own. */
-	if (consumer->stall_since == 0)
-		consumer->stall_since = now;
-	elapsed = ms_since(consumer->stall_since, now);
-	left = consumer->server.metadata_timeout - elapsed;
-	check_connection(consumer);
-	if (left <= 0)
-	{
-		for (int i = 0; i < consumer->nparts; i++)
-		{
-			ConsumerPartition *part = &consumer->parts[i];
-
-			if (!part->active || part->tailing)
-				continue;
-			consumer->handle->stale = true;
-			ereport(ERROR,
-					(errcode(ERRCODE_CONNECTION_FAILURE),
-					 errmsg("could not read topic \"%s\" partition %d beyond offset " INT64_FORMAT,
-							consumer->topic, part->partition, part->next),
-					 errdetail("Nothing came from the broker for " INT64_FORMAT " ms%s%s.", elapsed,
-							   consumer->handle->broker_errstr[0] ? "; the connection last said: "
-							   : "", consumer->handle->broker_errstr),
-					 errhint("Check that the partition's leader is up; the server's option "
-							 "metadata_timeout says how long to try.")));
-		}
-	}
-
-	/*
-	 * After a restart librdkafka may have looked at the partition while messages from before were
-	 * queued, and then looks again only after a second: see kick_fetcher().
-	 */
-	if (consumer->nap == 0)
-		consumer->nap = FIRST_NAP_MS;
-	if (!wait_and_count(consumer, Min(left, consumer->nap)))
-	{
-		kick_fetcher(consumer);
-		consumer->nap = Min(consumer->nap * 4, POLL_CAP_MS);
-	}
-}
-
-/* Wait at the end for the next message; false when that has taken long enough. */
-static bool
-wait_at_end(KafkaConsumer *consumer)
-{
-	TimestampTz now = GetCurrentTimestamp();
-	int64		left = PG_INT64_MAX;
-	bool		again = false;
-
-	check_connection(consumer);
-	if (consumer->tail_since == 0)
-		consumer->tail_since = now;
-	if (consumer->wait_since == 0)
-		consumer->wait_since = now;
-	if (consumer->tail.wait_timeout != KAFKA_WAIT_FOREVER)
-		left = consumer->tail.wait_timeout - ms_since(consumer->wait_since, now);
-	if (consumer->tail.max_wait != KAFKA_WAIT_UNLIMITED)
-		left = Min(left, consumer->tail.max_wait - ms_since(consumer->tail_since, now));
-	if (left <= 0)
-		return false;
-	if (consumer->tail.before_wait)
-		again = consumer->tail.before_wait(consumer->tail.arg);
-	(void) wait_and_count(consumer, again ? Min(left, FLUSH_RETRY_MS) : left);
-	return true;
-}
-
-/*
- * True where a tail has taken all the time it may past the snapshot's end. Asked before each message,
- * since a reader who is slower than the senders never comes to wait.
- */
-static bool
-max_wait_is_over(KafkaConsumer *consumer)
-{
-	TimestampTz now;
-
-	if (consumer->tail.wait_timeout == 0 || consumer->tail.max_wait == KAFKA_WAIT_UNLIMITED ||
-		consumer->ndone + consumer->ntailing < consumer->nparts)
-		return false;
-	now = GetCurrentTimestamp();
-	if (consumer->tail_since == 0)
-		consumer->tail_since = now;
-	return ms_since(consumer->tail_since, now) >= consumer->tail.max_wait;
+	ereport(WARNING,
+			(errmsg(INT64_FORMAT " offsets of topic \"%s\" were deleted while it was being read",
+					lost, topic),
+			 errhint("The topic's retention is shorter than the scan; the rows are missing from "
+					 "its result.")));
 }
 
 /* What retention took while the scan ran is said once, when the rest has been read. */
 static void
 warn_of_lost(KafkaConsumer *consumer)
 {
-	if (consumer->counters.lost <= consumer->warned)
+	if (consumer->counters.lost <= consumer->warned || consumer->feed.next_piece)
 		return;
-	ereport(WARNING,
-			(errmsg(INT64_FORMAT " offsets of topic \"%s\" were deleted while it was being read",
-					consumer->counters.lost - consumer->warned, consumer->topic),
-			 errhint("The topic's retention is shorter than the scan; the rows are missing from "
-					 "its result.")));
+	KafkaConsumerWarnOfLost(consumer->topic, consumer->counters.lost - consumer->warned);
 	consumer->warned = consumer->counters.lost;
 }
 
@@ -666,11 +662,15 @@ KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message)
 		rd_kafka_message_destroy(consumer->current);
 		consumer->current = NULL;
 	}
-	if (max_wait_is_over(consumer))
+	if (kafka_consumer_waited_enough(consumer))
 	{
 		warn_of_lost(consumer);
 		return false;
 	}
+	if (unlikely(consumer->presumed))
+		kafka_consumer_compare_presumed(consumer);
+	if (unlikely(consumer->doubtful))
+		return false;
 	for (;;)
 	{
 		ssize_t		got;
@@ -679,6 +679,8 @@ KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message)
 		{
 			rd_kafka_message_t *rkm = consumer->batch[consumer->ibatch++];
 
+			if (unlikely(consumer->received >= consumer->kick_at))
+				kafka_consumer_kick(consumer, false);
 			if (take_entry(consumer, rkm, message))
 			{
 				consumer->wait_since = 0;
@@ -686,20 +688,21 @@ KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message)
 			}
 		}
 		consumer->ibatch = consumer->nbatch = 0;
+		if (consumer->feed.next_partition)
+			fill_from_feed(consumer);
 		if (consumer->ndone == consumer->nparts)
 		{
 			warn_of_lost(consumer);
 			return false;
 		}
 
+
 		CHECK_FOR_INTERRUPTS();
-		if (consumer->received - consumer->kicked >= KICK_INTERVAL)
-			kick_fetcher(consumer);
 		if (consumer->handle->kind == KAFKA_HANDLE_SMALL && consumer->received >= SMALL_SCAN)
 			move_to_bulk(consumer);
 
 		got = rd_kafka_consume_batch_queue(consumer->handle->messages, 0, consumer->batch,
-										   BATCH_SIZE);
+										   KAFKA_BATCH_SIZE);
 		if (got < 0)
 			elog(ERROR, "could not take messages of topic \"%s\" from the queue: %s",
 				 consumer->topic, rd_kafka_err2str(rd_kafka_last_error()));
@@ -708,6 +711,8 @@ KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message)
 			consumer->nbatch = (int) got;
 			consumer->stall_since = 0;
 			consumer->nap = 0;
+			kafka_consumer_plan_kick(consumer);
+			kafka_consumer_look_around(consumer);
 			continue;
 		}
 
@@ -715,8 +720,8 @@ KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message)
 		if (consumer->ndone == consumer->nparts)
 			continue;
 		if (consumer->ndone + consumer->ntailing < consumer->nparts)
-			wait_for_rest(consumer);
-		else if (!wait_at_end(consumer))
+			kafka_consumer_wait_for_rest(consumer);
+		else if (!kafka_consumer_wait_at_end(consumer))
 		{
 			warn_of_lost(consumer);
 			return false;

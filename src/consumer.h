@@ -50,6 +50,26 @@ typedef struct KafkaTail
 	void	   *arg;
 } KafkaTail;
 
+/*
+ * Where a scan that shares its ranges with other processes gets them from, a piece at a time, as it
+ * comes to need them. Neither function may throw.
+ */
+typedef struct KafkaFeed
+{
+	/*
+	 * The next piece of a partition that is being read, behind those that came before it; false
+	 * where there is none, and then the partition is let go of.
+	 */
+	bool		(*next_piece) (void *arg, int32 partition, KafkaRange *piece);
+
+	/*
+	 * A piece of a partition that is not being read, anywhere in it; false where there is none at
+	 * the moment. Where no partition is being read, that is the end of the scan.
+	 */
+	bool		(*next_partition) (void *arg, KafkaRange *piece);
+	void	   *arg;
+} KafkaFeed;
+
 /* What a scan did, for EXPLAIN ANALYZE. */
 typedef struct KafkaCounters
 {
@@ -57,6 +77,7 @@ typedef struct KafkaCounters
 	int64		bytes;			/* keys and values of these */
 	int64		discarded;		/* of them outside the ranges */
 	int64		lost;			/* offsets that retention took away during the scan */
+	int64		skipped;		/* rows left out by on_error; the scan's to count */
 	int64		waited_us;		/* time spent waiting for Kafka */
 } KafkaCounters;
 
@@ -74,6 +95,10 @@ typedef struct KafkaTimeLookup
  */
 extern KafkaConsumer *KafkaConsumerOpen(const KafkaServer *server, const char *topic,
 										bool read_committed, bool tail);
+
+/* The same for a scan that is known to be long, as a worker's share of one is. */
+extern KafkaConsumer *KafkaConsumerOpenBulk(const KafkaServer *server, const char *topic,
+											bool read_committed);
 
 /* Give everything back before the memory context does. */
 extern void KafkaConsumerClose(KafkaConsumer *consumer);
@@ -95,6 +120,25 @@ extern void KafkaConsumerOffsetsForTimes(KafkaConsumer *consumer, KafkaTimeLooku
  */
 extern void KafkaConsumerStart(KafkaConsumer *consumer, const KafkaRange *ranges, int nranges,
 							   const KafkaTail *tail);
+
+/*
+ * The same for ranges that were not compared with what the topic holds, which saves three round
+ * trips where few messages are read. True where the partition is one that an earlier look-up of this
+ * backend has seen, so that it can be read at all. Nothing is delivered before all of it is there:
+ * where a range turns out to begin or end elsewhere, or to come slowly, Next returns false and Doubts
+ * true, and the ranges have to be looked up and started after all.
+ */
+extern bool KafkaConsumerKnows(const KafkaConsumer *consumer, int32 partition);
+extern void KafkaConsumerStartPresumed(KafkaConsumer *consumer, const KafkaRange *ranges,
+									   int nranges);
+extern bool KafkaConsumerDoubts(const KafkaConsumer *consumer);
+
+/*
+ * The same for ranges that come from a feed, in partitions below npartitions. Offsets that are lost
+ * to retention are only counted: the caller warns of them, by the other function, once for all.
+ */
+extern void KafkaConsumerStartFed(KafkaConsumer *consumer, int npartitions, const KafkaFeed *feed);
+extern void KafkaConsumerWarnOfLost(const char *topic, int64 lost);
 
 /*
  * The next message, false when every range is at its end (or the tail's wait has run out). Within

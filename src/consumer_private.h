@@ -8,6 +8,9 @@
 #include "connection.h"
 #include "consumer.h"
 
+#define KAFKA_NO_BROKER (-1)
+#define KAFKA_BATCH_SIZE 1000	/* entries taken from the queue at once */
+
 /* A partition that is being read. */
 typedef struct ConsumerPartition
 {
@@ -15,7 +18,11 @@ typedef struct ConsumerPartition
 	int			range;			/* in KafkaConsumer.ranges: the one being read */
 	int			last_range;		/* the last one of this partition */
 	int64		next;			/* the offset after the last one seen */
+	int32		broker;			/* that its messages come from; KAFKA_NO_BROKER: none has come */
+	int64		seen_next;		/* "next" when somebody last looked ... */
+	TimestampTz heard;			/* ... and since when it is the same; 0: not looked at yet */
 	int64		tail_from;		/* from this offset on messages are waited for */
+	bool		covered;		/* has all that was presumed */
 	bool		active;			/* librdkafka is fetching it */
 	bool		tailing;		/* has come to tail_from */
 	bool		done;
@@ -28,7 +35,10 @@ struct KafkaConsumer
 	KafkaServer server;			/* a copy, with this scan's isolation level */
 	char	   *topic;
 	KafkaHandle *handle;		/* NULL once given back */
+	KafkaHandle *tail_handle;	/* for the tail that is to come; else NULL */
 	bool		closed;
+	bool		presumed;		/* the ranges have not been compared with what the topic holds ... */
+	bool		doubtful;		/* ... and that has to be done */
 
 	KafkaRange *ranges;
 	ConsumerPartition *parts;	/* ascending by partition */
@@ -37,11 +47,13 @@ struct KafkaConsumer
 	int			nactive;
 	int			ndone;
 	int			ntailing;
+	int			ncovered;
 	int			max_partition;
 	int		   *part_of;		/* partition number to its place in parts, or -1 */
 
 	int			nap;			/* ms to wait before librdkafka is woken; 0: the first time */
 	KafkaTail	tail;
+	KafkaFeed	feed;			/* its functions are NULL where ranges are known from the start */
 	TimestampTz stall_since;	/* when the present wait for the rest began; 0: none */
 	TimestampTz tail_since;		/* when the snapshot's end was reached; 0: not yet */
 	TimestampTz wait_since;		/* when the present wait at the end began; 0: not waiting */
@@ -51,13 +63,55 @@ struct KafkaConsumer
 	int			ibatch;
 	rd_kafka_message_t *current;	/* what the caller holds */
 	int64		received;		/* since Start */
-	int64		kicked;			/* of them, when librdkafka was last woken */
+	int64		kick_at;		/* of them, when librdkafka is to be woken */
+	bool		unkicked;		/* something was taken from the queue since it was */
+	TimestampTz looked;			/* when somebody last looked around for silent partitions */
 	int64		warned;			/* lost offsets that were warned of */
 	KafkaCounters counters;
 };
 
+/* What cannot be read from a partition, as an ERROR. */
+pg_noreturn extern void kafka_consumer_partition_error(KafkaConsumer *consumer,
+													   ConsumerPartition *part,
+													   rd_kafka_resp_err_t err,
+													   const char *errstr);
+
+/*
+ * Wake librdkafka's threads: they may be asleep with a queue that was full. "all": name every
+ * partition, not one for each broker.
+ */
+extern void kafka_consumer_kick(KafkaConsumer *consumer, bool all);
+
+/* A batch has been taken from the queue: decide when to wake librdkafka next. */
+extern void kafka_consumer_plan_kick(KafkaConsumer *consumer);
+
+/* ERROR where a partition whose messages must be there cannot be reached while others deliver. */
+extern void kafka_consumer_look_around(KafkaConsumer *consumer);
+
+/* Wait for messages that there must be. */
+extern void kafka_consumer_wait_for_rest(KafkaConsumer *consumer);
+
+/*
+ * Take entries until every partition has come to the end of what was presumed of it, before any of
+ * them is delivered: so all of it was there as the scan began.
+ */
+extern void kafka_consumer_compare_presumed(KafkaConsumer *consumer);
+
+/* Wait at the end for the next message; false when that has taken long enough. */
+extern bool kafka_consumer_wait_at_end(KafkaConsumer *consumer);
+
+/* True where a tail has taken all the time it may past the snapshot's end. */
+extern bool kafka_consumer_waited_enough(KafkaConsumer *consumer);
+
 /* The topic's object of a handle, made where it is not the one used last. */
 extern rd_kafka_topic_t *kafka_handle_topic(KafkaHandle *handle, const char *topic);
+
+/*
+ * Ask the leaders of these partitions for something, within metadata_timeout; false, with one of the
+ * partitions that were asked for in vain, where one of them does not answer.
+ */
+extern bool kafka_consumer_probe(KafkaConsumer *consumer, const int32 *partitions, int npartitions,
+								 int32 *failed);
 
 /* The first offset that a partition holds now. */
 extern int64 kafka_consumer_low(KafkaConsumer *consumer, int32 partition);

@@ -186,14 +186,15 @@ header_rowtype(Oid type)
 	return desc;
 }
 
-Datum
-KafkaHeaderToArray(const KafkaHeader *headers, int nheaders, Oid arraytype)
+bool
+KafkaHeaderToArray(const KafkaHeader *headers, int nheaders, Oid arraytype,
+				   KafkaFailure *failure, Datum *result)
 {
 	Oid			elemtype = get_element_type(arraytype);
 	TupleDesc	desc = header_rowtype(elemtype);
 	Datum	   *elements = palloc(nheaders * sizeof(Datum));
 	KafkaText	text;
-	ArrayType  *result;
+	int			bad = -1;
 
 	KafkaTextInit(&text, PG_UTF8, KAFKA_INVALID_NULL);
 	for (int i = 0; i < nheaders; i++)
@@ -204,10 +205,10 @@ KafkaHeaderToArray(const KafkaHeader *headers, int nheaders, Oid arraytype)
 		bool		nulls[2] = {false, headers[i].value == NULL};
 
 		if (!KafkaTextDecode(&text, &name, &len))
-			ereport(ERROR,
-					(errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
-					 errmsg("the name of message header %d is not text", i + 1),
-					 errhint("A column of type jsonb shows such a name in hexadecimal.")));
+		{
+			bad = i;
+			break;
+		}
 		values[0] = PointerGetDatum(cstring_to_text_with_len(name, (int) len));
 		if (!nulls[1])
 			values[1] = PointerGetDatum(cstring_to_text_with_len(headers[i].value,
@@ -216,8 +217,16 @@ KafkaHeaderToArray(const KafkaHeader *headers, int nheaders, Oid arraytype)
 	}
 	ReleaseTupleDesc(desc);
 
-	result = construct_array(elements, nheaders, elemtype, -1, false, TYPALIGN_DOUBLE);
-	return PointerGetDatum(result);
+	if (bad >= 0)
+	{
+		KafkaFailureReport(failure, ERRCODE_CHARACTER_NOT_IN_REPERTOIRE,
+						   "A column of type jsonb shows such a name in hexadecimal.",
+						   "the name of message header %d is not text", bad + 1);
+		return false;
+	}
+	*result = PointerGetDatum(construct_array(elements, nheaders, elemtype, -1, false,
+											  TYPALIGN_DOUBLE));
+	return true;
 }
 
 /*

@@ -5,6 +5,7 @@
 #ifndef KAFKA_HEADER_H
 #define KAFKA_HEADER_H
 
+#include "failure.h"
 #include "message.h"
 
 /*
@@ -16,9 +17,11 @@ extern Datum KafkaHeaderToJsonb(const KafkaHeader *headers, int nheaders);
 
 /*
  * kafka_header[]: (name text, value bytea), lossless; a name that is not text in UTF-8 is therefore
- * an error (22021). arraytype is the column's type. Allocated in the current context.
+ * bad data (22021), for which it returns false where failures are soft. arraytype is the column's
+ * type. Allocated in the current context.
  */
-extern Datum KafkaHeaderToArray(const KafkaHeader *headers, int nheaders, Oid arraytype);
+extern bool KafkaHeaderToArray(const KafkaHeader *headers, int nheaders, Oid arraytype,
+							   KafkaFailure *failure, Datum *result);
 
 /*
  * The other way, for sending; 22023 for a shape that is none of the above, 22004 for an element or

@@ -26,6 +26,7 @@
 #include "pending.h"
 #include "producer.h"
 #include "row.h"
+#include "scan.h"
 #include "setting.h"
 
 /* ResultRelInfo.ri_FdwState */
@@ -207,6 +208,7 @@ send_row(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot)
 	{
 		MemoryContext oldcontext = MemoryContextSwitchTo(estate->es_query_cxt);
 
+		KafkaScanFixEnds(state->table->topic);
 		state->batch = KafkaBatchBegin(state->table->server, state->table->topic);
 		MemoryContextSwitchTo(oldcontext);
 	}

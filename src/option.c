@@ -112,10 +112,11 @@ kafka_option_apply_server(KafkaServer *server, const KafkaOption *option, char *
 }
 
 /*
- * The place of a word of this version, or an error that says that a word of the contract is of a later one.
+ * The place of a word of this version, or an error that says that a word of the contract is of a
+ * later one.
  */
 static int
-check_supported(const KafkaOption *option, const char *const *words, const char *const *later)
+supported_word(const KafkaOption *option, const char *const *words, const char *const *later)
 {
 	for (; *later != NULL; later++)
 	{
@@ -140,11 +141,12 @@ wait_value(const KafkaOption *option, int64 unlimited)
 void
 kafka_option_apply_table(KafkaTable *table, const KafkaOption *option, char **values)
 {
-	static const char *const formats[] = {"raw", NULL};
-	static const char *const later_formats[] = {"json", "csv", "debezium", NULL};
+	static const char *const formats[] = {"raw", "json", "csv", NULL};
+	static const char *const later_formats[] = {"debezium", NULL};
 	static const char *const deliveries[] = {"immediate", "commit", NULL};
 	static const char *const later_deliveries[] = {"outbox", NULL};
 	static const char *const invalid_texts[] = {"error", "escape", "null", NULL};
+	static const char *const on_errors[] = {"stop", "set_null", "skip", NULL};
 	const char *problem;
 
 	switch (option->id)
@@ -159,7 +161,7 @@ kafka_option_apply_table(KafkaTable *table, const KafkaOption *option, char **va
 			table->topic = pstrdup(option->value);
 			break;
 		case KAFKA_OPTION_FORMAT:
-			(void) check_supported(option, formats, later_formats);
+			table->format = supported_word(option, formats, later_formats);
 			break;
 		case KAFKA_OPTION_START_OFFSET:
 			table->start = KafkaOffsetParse(option->value, KAFKA_START_OFFSET);
@@ -199,8 +201,20 @@ kafka_option_apply_table(KafkaTable *table, const KafkaOption *option, char **va
 			table->use_remote_estimate = kafka_value_bool(option);
 			break;
 		case KAFKA_OPTION_DELIVERY:
-			table->delivery = check_supported(option, deliveries, later_deliveries);
+			table->delivery = supported_word(option, deliveries, later_deliveries);
 			break;
+		case KAFKA_OPTION_ON_ERROR:
+			table->on_error = kafka_value_word(option, on_errors);
+			break;
+		case KAFKA_OPTION_IGNORE_JUNK:
+			table->on_error = kafka_value_bool(option) ? KAFKA_ON_ERROR_SET_NULL
+				: KAFKA_ON_ERROR_STOP;
+			break;
+		case KAFKA_OPTION_STRICT:
+			table->strict = kafka_value_bool(option);
+			break;
+		case KAFKA_OPTION_CSV:
+			break;				/* kafka_option_check_format's */
 		default:
 			elog(ERROR, "unexpected option \"%s\" of a foreign table", option->name);
 	}
@@ -358,6 +372,7 @@ KafkaOptionGetTable(Oid relid, Oid userid)
 	char	  **values = kafka_option_make_values();
 	bool		wait_given = false;
 	bool		max_wait_given = false;
+	bool		on_error_given = false;
 	ListCell   *lc;
 
 	kafka_option_table_defaults(table);
@@ -371,7 +386,10 @@ KafkaOptionGetTable(Oid relid, Oid userid)
 		kafka_option_apply_table(table, &option, values);
 		wait_given |= option.id == KAFKA_OPTION_WAIT_TIMEOUT;
 		max_wait_given |= option.id == KAFKA_OPTION_MAX_WAIT;
+		on_error_given |= option.id == KAFKA_OPTION_ON_ERROR ||
+			option.id == KAFKA_OPTION_IGNORE_JUNK;
 	}
+	kafka_option_check_format(table, catalogue->options);
 	table->server->properties = list_properties(values);
 	table->read_committed = table->server->read_committed;
 	if (table->topic == NULL)
@@ -384,5 +402,14 @@ KafkaOptionGetTable(Oid relid, Oid userid)
 		if (!max_wait_given)
 			table->max_wait = DEFAULT_TAIL_WAIT;
 	}
+
+	/* Who has a column for what is bad wants to see it there. */
+	if ((!on_error_given || table->on_error == KAFKA_ON_ERROR_SET_NULL) &&
+		kafka_option_has_junk(relid))
+	{
+		table->on_error = KAFKA_ON_ERROR_SET_NULL;
+		table->strict_extra = true;
+	}
+	table->strict_extra |= table->strict;
 	return table;
 }

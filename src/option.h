@@ -59,6 +59,22 @@ typedef enum KafkaDeliveryMode
 	KAFKA_DELIVERY_COMMIT		/* just before the transaction commits */
 } KafkaDeliveryMode;
 
+/* How a value is read and written. */
+typedef enum KafkaTableFormat
+{
+	KAFKA_FORMAT_RAW,			/* one column */
+	KAFKA_FORMAT_JSON,			/* a column for a member */
+	KAFKA_FORMAT_CSV			/* a column for a field */
+} KafkaTableFormat;
+
+/* What to do with a message that cannot be decoded. */
+typedef enum KafkaOnError
+{
+	KAFKA_ON_ERROR_STOP,		/* raise an error */
+	KAFKA_ON_ERROR_SET_NULL,	/* the bad columns are NULL */
+	KAFKA_ON_ERROR_SKIP			/* the row is left out, and counted */
+} KafkaOnError;
+
 /* A foreign table: its topic, and how it is read and written. */
 typedef struct KafkaTable
 {
@@ -75,6 +91,14 @@ typedef struct KafkaTable
 	int64		max_timestamp_skew; /* ms of slack for that; -1: not set */
 	int			encoding;		/* of text in messages */
 	KafkaInvalidText invalid_text;
+	KafkaTableFormat format;
+	KafkaOnError on_error;
+	bool		strict;			/* a missing field is bad data */
+	bool		strict_extra;	/* so is one too many: strict, or junk columns are to show it */
+	char		delimiter;		/* csv, as COPY's options of these names ... */
+	char		quote;
+	char		escape;
+	char	   *null;			/* ... in the database's encoding */
 	bool		updatable;
 	int			insert_batch_size;
 	bool		use_remote_estimate;
@@ -92,8 +116,21 @@ typedef enum KafkaPart
 	KAFKA_PART_TIMESTAMP_TYPE,
 	KAFKA_PART_KEY,
 	KAFKA_PART_VALUE,
-	KAFKA_PART_HEADERS
+	KAFKA_PART_HEADERS,
+	KAFKA_PART_FIELD,			/* of the value, or of the key: formats other than raw */
+	KAFKA_PART_JUNK,			/* the value of a message that could not be decoded ... */
+	KAFKA_PART_JUNK_ERROR		/* ... and why */
 } KafkaPart;
+
+/* A column of a foreign table: what it shows, and where in that it is found. */
+typedef struct KafkaColumn
+{
+	KafkaPart	part;
+	char	   *path;			/* json: the option json, or json_key; NULL: the column's name */
+	bool		in_key;			/* json: json_key */
+	bool		force_not_null; /* csv: as COPY's options of these names */
+	bool		force_null;
+} KafkaColumn;
 
 /*
  * The server's options and those of the role's user mapping, public's where it has none of its
@@ -127,13 +164,17 @@ extern void KafkaOptionCheckTopic(const KafkaServer *server, const char *topic);
 /* True where allowed_topics has nothing against it. */
 extern bool KafkaOptionTopicAllowed(const KafkaServer *server, const char *topic);
 
+/* The format of a foreign table; the rest of its options is not looked at. */
+extern KafkaTableFormat KafkaOptionTableFormat(Oid relid);
+
 /*
- * The part that a column shows, by its column option or, in format raw, by its name; NONE for a
- * dropped column. A column that is no part is an error in format raw (HV007), and so is a column of
- * a type that its part cannot have (HV004), which the validator does not see. Several columns may
- * show one part.
+ * What a column of a table of this format shows, by its column options, by its name in format raw,
+ * and otherwise a field; NONE for a dropped column. A column that is no part is an error in format
+ * raw (HV007), and so are a column of a type that its part cannot have (HV004) and an option of
+ * another format (HV024), which the validator does not see. Several columns may show one part.
  */
-extern KafkaPart KafkaOptionColumnPart(Oid relid, AttrNumber attnum);
+extern void KafkaOptionGetColumn(Oid relid, AttrNumber attnum, KafkaTableFormat format,
+								 KafkaColumn *column);
 
 /*
  * "Perhaps you meant ...": the candidate (of a List of char *) nearest to a misspelt word, or NULL

@@ -1,11 +1,12 @@
 /*
  * option_column.c
- *		Which part of a message a column of a foreign table shows.
+ *		What a column of a foreign table shows: a part of the message, or a field of its value.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
 #include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "foreign/foreign.h"
@@ -16,7 +17,7 @@
 #include "header.h"
 #include "option_private.h"
 
-/* The parts, by the column names that mean them in format raw. */
+/* The parts, by the column options, and in format raw the column names, that mean them. */
 static const struct
 {
 	const char *name;
@@ -30,8 +31,18 @@ static const struct
 	{"timestamp_type", KAFKA_PART_TIMESTAMP_TYPE, "text"},
 	{"key", KAFKA_PART_KEY, NULL},
 	{"value", KAFKA_PART_VALUE, NULL},
-	{"headers", KAFKA_PART_HEADERS, "jsonb or kafka_header[]"}
+	{"headers", KAFKA_PART_HEADERS, "jsonb or kafka_header[]"},
+	{"junk", KAFKA_PART_JUNK, "bytea or text"},
+	{"junk_error", KAFKA_PART_JUNK_ERROR, "text"}
 };
+
+#define NAMED_PARTS 8			/* of these: junk is a matter of options alone */
+
+static bool
+is_text_type(Oid type)
+{
+	return type == TEXTOID || type == VARCHAROID || type == BPCHAROID;
+}
 
 /* True where a part can be shown as a type, domains over it included. */
 static bool
@@ -42,7 +53,7 @@ type_fits(KafkaPart part, Oid type)
 	{
 		case KAFKA_PART_TOPIC:
 		case KAFKA_PART_TIMESTAMP_TYPE:
-			return type == TEXTOID || type == VARCHAROID || type == BPCHAROID || type == NAMEOID;
+			return is_text_type(type) || type == NAMEOID;
 		case KAFKA_PART_PARTITION:
 		case KAFKA_PART_OFFSET:
 			return type == INT8OID || type == INT4OID || type == INT2OID;
@@ -50,22 +61,89 @@ type_fits(KafkaPart part, Oid type)
 			return type == TIMESTAMPTZOID;
 		case KAFKA_PART_HEADERS:
 			return type == JSONBOID || KafkaHeaderIsArrayType(type);
+		case KAFKA_PART_JUNK:
+			return is_text_type(type) || type == BYTEAOID;
+		case KAFKA_PART_JUNK_ERROR:
+			return is_text_type(type);
 		case KAFKA_PART_KEY:
 		case KAFKA_PART_VALUE:
+		case KAFKA_PART_FIELD:
 		case KAFKA_PART_NONE:
 			break;
 	}
 	return true;
 }
 
-/*
- * The part that the column's options give it, or KAFKA_PART_NONE. An option that is false takes the
- * meaning from the column's name.
- */
-static KafkaPart
-part_by_options(Oid relid, AttrNumber attnum, const char *name, bool *by_name)
+static bool
+is_forced(const KafkaColumn *column)
 {
-	KafkaPart	part = KAFKA_PART_NONE;
+	return column->force_not_null || column->force_null;
+}
+
+void
+kafka_option_apply_column(KafkaColumn *column, const KafkaOption *option, const char **previous)
+{
+	bool		force = option->id == KAFKA_OPTION_FORCE_NOT_NULL ||
+		option->id == KAFKA_OPTION_FORCE_NULL;
+	bool		json = option->id == KAFKA_OPTION_JSON || option->id == KAFKA_OPTION_JSON_KEY;
+
+	if (!json && !kafka_value_bool(option))
+		return;
+	if (*previous != NULL && !(force && is_forced(column)))
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				 errmsg("options \"%s\" and \"%s\" exclude each other", *previous,
+						option->name)));
+	*previous = option->name;
+
+	switch (option->id)
+	{
+		case KAFKA_OPTION_PART:
+			column->part = option->part;
+			break;
+		case KAFKA_OPTION_JSON:
+		case KAFKA_OPTION_JSON_KEY:
+			if (option->value[0] == '\0')
+				kafka_value_error(option, NULL, "The name of a member is expected, or those of "
+								  "members from outside in with dots between them.");
+			column->part = KAFKA_PART_FIELD;
+			column->path = pstrdup(option->value);
+			column->in_key = option->id == KAFKA_OPTION_JSON_KEY;
+			break;
+		case KAFKA_OPTION_FORCE_NOT_NULL:
+			column->part = KAFKA_PART_FIELD;
+			column->force_not_null = true;
+			break;
+		case KAFKA_OPTION_FORCE_NULL:
+			column->part = KAFKA_PART_FIELD;
+			column->force_null = true;
+			break;
+		default:
+			elog(ERROR, "unexpected option \"%s\" of a column", option->name);
+	}
+}
+
+/* An option of a column, which it must be allowed to have. */
+static void
+look_up(Oid relid, const char *column, DefElem *def, KafkaOption *option)
+{
+	if (!kafka_option_lookup(def->defname, defGetString(def), KAFKA_OBJECT_COLUMN, option))
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
+				 errmsg("option \"%s\" of column \"%s\" of foreign table \"%s\" is not allowed",
+						def->defname, column, get_rel_name(relid)),
+				 errhint("Drop the option: this version of kafka_fdw does not have it there.")));
+}
+
+/*
+ * What the column's options make of it. In format raw an option that is false takes the meaning
+ * from the column's name.
+ */
+static void
+apply_options(Oid relid, AttrNumber attnum, const char *name, KafkaTableFormat format,
+			  KafkaColumn *column, bool *by_name)
+{
+	const char *previous = NULL;
 	ListCell   *lc;
 
 	foreach(lc, GetForeignColumnOptions(relid, attnum))
@@ -73,60 +151,35 @@ part_by_options(Oid relid, AttrNumber attnum, const char *name, bool *by_name)
 		DefElem    *def = lfirst(lc);
 		KafkaOption option;
 
-		if (!kafka_option_lookup(def->defname, defGetString(def), KAFKA_OBJECT_COLUMN, &option))
-			ereport(ERROR,
-					(errcode(ERRCODE_FDW_INVALID_OPTION_NAME),
-					 errmsg("option \"%s\" of column \"%s\" of foreign table \"%s\" is not allowed",
-							def->defname, name, get_rel_name(relid)),
-					 errhint("Drop the option: this version of kafka_fdw does not have it there.")));
-		if (kafka_value_bool(&option))
-			part = option.part;
-		else if (strcmp(def->defname, name) == 0)
+		look_up(relid, name, def, &option);
+		kafka_option_apply_column(column, &option, &previous);
+		if (option.id == KAFKA_OPTION_PART && strcmp(def->defname, name) == 0)
 			*by_name = false;
 	}
-	return part;
+
+	if ((column->path != NULL && format != KAFKA_FORMAT_JSON) ||
+		(is_forced(column) && format != KAFKA_FORMAT_CSV))
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+				 errmsg("option \"%s\" of column \"%s\" of foreign table \"%s\" requires format %s",
+						previous, name, get_rel_name(relid), column->path ? "json" : "csv")));
 }
 
-KafkaPart
-KafkaOptionColumnPart(Oid relid, AttrNumber attnum)
+/* The part that a column's name means, or KAFKA_PART_NONE. */
+static KafkaPart
+part_by_name(const char *name)
 {
-	HeapTuple	tuple;
-	Form_pg_attribute attr;
-	const char *name;
-	Oid			type;
-	KafkaPart	part;
-	bool		by_name = true;
-
-	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for attribute %d of relation %u", attnum, relid);
-	attr = (Form_pg_attribute) GETSTRUCT(tuple);
-	if (attr->attisdropped)
+	for (int i = 0; i < NAMED_PARTS; i++)
 	{
-		ReleaseSysCache(tuple);
-		return KAFKA_PART_NONE;
+		if (strcmp(name, parts[i].name) == 0)
+			return parts[i].part;
 	}
-	name = pstrdup(NameStr(attr->attname));
-	type = attr->atttypid;
-	ReleaseSysCache(tuple);
+	return KAFKA_PART_NONE;
+}
 
-	part = part_by_options(relid, attnum, name, &by_name);
-	for (int i = 0; i < lengthof(parts); i++)
-	{
-		if (part == KAFKA_PART_NONE && by_name && strcmp(name, parts[i].name) == 0)
-			part = parts[i].part;
-		if (part != parts[i].part)
-			continue;
-		if (!type_fits(part, type))
-			ereport(ERROR,
-					(errcode(ERRCODE_FDW_INVALID_DATA_TYPE),
-					 errmsg("column \"%s\" of foreign table \"%s\" cannot have type %s", name,
-							get_rel_name(relid), format_type_be(type)),
-					 errdetail("It shows the message's %s, which is %s.", parts[i].name,
-							   parts[i].types)));
-		return part;
-	}
-
+pg_noreturn static void
+report_no_part(Oid relid, const char *name)
+{
 	ereport(ERROR,
 			(errcode(ERRCODE_FDW_INVALID_COLUMN_NAME),
 			 errmsg("column \"%s\" of foreign table \"%s\" is no part of a message", name,
@@ -134,5 +187,78 @@ KafkaOptionColumnPart(Oid relid, AttrNumber attnum)
 			 errdetail("In format raw the columns are topic, partition, offset, timestamp, "
 					   "timestamp_type, key, value and headers."),
 			 errhint("Give the column one of these names, or the option of that name, as in "
-					 "OPTIONS (value 'true').")));
+					 "OPTIONS (value 'true'). In format json or csv the columns are fields of the "
+					 "value.")));
+}
+
+void
+KafkaOptionGetColumn(Oid relid, AttrNumber attnum, KafkaTableFormat format, KafkaColumn *column)
+{
+	HeapTuple	tuple;
+	Form_pg_attribute attr;
+	const char *name;
+	Oid			type;
+	bool		by_name = format == KAFKA_FORMAT_RAW;
+
+	memset(column, 0, sizeof(KafkaColumn));
+	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for attribute %d of relation %u", attnum, relid);
+	attr = (Form_pg_attribute) GETSTRUCT(tuple);
+	if (attr->attisdropped)
+	{
+		ReleaseSysCache(tuple);
+		return;
+	}
+	name = pstrdup(NameStr(attr->attname));
+	type = attr->atttypid;
+	ReleaseSysCache(tuple);
+
+	apply_options(relid, attnum, name, format, column, &by_name);
+	if (column->part == KAFKA_PART_NONE && by_name)
+		column->part = part_by_name(name);
+	if (column->part == KAFKA_PART_NONE && format == KAFKA_FORMAT_RAW)
+		report_no_part(relid, name);
+	if (column->part == KAFKA_PART_NONE)
+		column->part = KAFKA_PART_FIELD;
+	if (type_fits(column->part, type))
+		return;
+
+	for (int i = 0; i < lengthof(parts); i++)
+	{
+		if (column->part == parts[i].part)
+			ereport(ERROR,
+					(errcode(ERRCODE_FDW_INVALID_DATA_TYPE),
+					 errmsg("column \"%s\" of foreign table \"%s\" cannot have type %s", name,
+							get_rel_name(relid), format_type_be(type)),
+					 errdetail("It shows the message's %s, which is %s.", parts[i].name,
+							   parts[i].types)));
+	}
+}
+
+bool
+kafka_option_has_junk(Oid relid)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	int			natts;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	natts = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
+	ReleaseSysCache(tuple);
+
+	for (AttrNumber attnum = 1; attnum <= natts; attnum++)
+	{
+		ListCell   *lc;
+
+		foreach(lc, GetForeignColumnOptions(relid, attnum))
+		{
+			DefElem    *def = lfirst(lc);
+
+			if ((strcmp(def->defname, "junk") == 0 || strcmp(def->defname, "junk_error") == 0) &&
+				defGetBoolean(def))
+				return true;
+		}
+	}
+	return false;
 }

@@ -43,7 +43,17 @@ typedef enum KafkaOptionId
 	KAFKA_OPTION_INSERT_BATCH_SIZE,
 	KAFKA_OPTION_USE_REMOTE_ESTIMATE,
 	KAFKA_OPTION_DELIVERY,
-	KAFKA_OPTION_PART			/* of a message: column options */
+	KAFKA_OPTION_ON_ERROR,
+	KAFKA_OPTION_IGNORE_JUNK,
+	KAFKA_OPTION_STRICT,
+	KAFKA_OPTION_CSV,			/* an option of COPY's, which it checks itself */
+
+	/* of columns */
+	KAFKA_OPTION_PART,			/* of a message */
+	KAFKA_OPTION_JSON,
+	KAFKA_OPTION_JSON_KEY,
+	KAFKA_OPTION_FORCE_NOT_NULL,
+	KAFKA_OPTION_FORCE_NULL
 } KafkaOptionId;
 
 /* An option as it is given, looked up. */
@@ -114,6 +124,26 @@ extern char **kafka_option_make_values(void);
 extern void kafka_option_apply_server(KafkaServer *server, const KafkaOption *option,
 									  char **values);
 extern void kafka_option_apply_table(KafkaTable *table, const KafkaOption *option, char **values);
+
+/* option_format.c */
+
+/*
+ * The options of a table that only make sense together, given as the catalogue has them, after each
+ * of them was put into the struct: an error where they do not go together, and csv's characters.
+ */
+extern void kafka_option_check_format(KafkaTable *table, List *options);
+
+/* option_column.c */
+
+/*
+ * Put a column's option into the struct; an error where another one excludes it. "previous" is the
+ * option that gave the column its meaning so far, or NULL.
+ */
+extern void kafka_option_apply_column(KafkaColumn *column, const KafkaOption *option,
+									  const char **previous);
+
+/* True where a table has a column for junk or its error. */
+extern bool kafka_option_has_junk(Oid relid);
 
 /* What an object has where nothing is said. */
 extern void kafka_option_server_defaults(KafkaServer *server);

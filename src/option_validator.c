@@ -36,8 +36,8 @@ typedef struct Validation
 	KafkaObject object;
 	KafkaServer *server;
 	KafkaTable *table;
-	KafkaPart	part;			/* that a column shows */
-	const char *part_option;	/* and by which option */
+	KafkaColumn column;
+	const char *column_option;	/* that gave the column its meaning */
 	char	  **values;			/* of properties, by their place in the table */
 	const char **names;			/* and the options that set them, as they are spelt */
 } Validation;
@@ -281,15 +281,7 @@ check_option(Validation *v, DefElem *def)
 			kafka_option_apply_table(v->table, &option, v->values);
 			break;
 		case KAFKA_OBJECT_COLUMN:
-			if (!kafka_value_bool(&option))
-				break;
-			if (v->part != KAFKA_PART_NONE)
-				ereport(ERROR,
-						(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-						 errmsg("options \"%s\" and \"%s\" exclude each other", v->part_option,
-								option.name)));
-			v->part = option.part;
-			v->part_option = option.name;
+			kafka_option_apply_column(&v->column, &option, &v->column_option);
 			break;
 	}
 	if (option.id == KAFKA_OPTION_PROPERTY)
@@ -422,5 +414,7 @@ kafka_fdw_validator(PG_FUNCTION_ARGS)
 		check_option(&v, lfirst(lc));
 	if (v.object == KAFKA_OBJECT_SERVER)
 		check_server(&v);
+	if (v.object == KAFKA_OBJECT_TABLE)
+		kafka_option_check_format(v.table, options);
 	PG_RETURN_VOID();
 }

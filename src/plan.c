@@ -31,6 +31,7 @@
 #include "compat.h"
 #include "consumer.h"
 #include "plan.h"
+#include "plan_parallel.h"
 #include "setting.h"
 
 /*
@@ -447,6 +448,8 @@ kafkaGetForeignPaths(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid)
 			 kafka_create_scan_path(root, baserel, baserel->rows, startup, total, NIL,
 									baserel->lateral_relids, order_private(KAFKA_ORDER_NONE)));
 	add_ordered_path(root, baserel, startup, total);
+	KafkaPlanAddPartialPath(root, baserel, info->table, startup, total,
+							order_private(KAFKA_ORDER_NONE));
 	add_parameterized_paths(root, baserel);
 }
 

@@ -55,17 +55,20 @@ KafkaQualFindColumns(KafkaQualColumns *columns, Index relid, Oid reloid)
 {
 	Relation	rel = relation_open(reloid, NoLock);
 	TupleDesc	desc = RelationGetDescr(rel);
+	KafkaTableFormat format = KafkaOptionTableFormat(reloid);
 
 	memset(columns, 0, sizeof(KafkaQualColumns));
 	columns->relid = relid;
 	for (AttrNumber attnum = 1; attnum <= desc->natts; attnum++)
 	{
 		Form_pg_attribute attr = TupleDescAttr(desc, attnum - 1);
+		KafkaColumn column;
 		KafkaDimension dim;
 
 		if (attr->attisdropped)
 			continue;
-		switch (KafkaOptionColumnPart(reloid, attnum))
+		KafkaOptionGetColumn(reloid, attnum, format, &column);
+		switch (column.part)
 		{
 			case KAFKA_PART_PARTITION:
 				dim = KAFKA_DIM_PARTITION;

@@ -20,6 +20,8 @@
 #define MAX_BOX_TIMES 64		/* distinct times of a condition that are looked up */
 #define SEARCH_MEMORY 262144	/* offsets that the search for the last messages remembers at once */
 #define SEARCH_MIN_BLOCK 256
+#define PRESUMED_MESSAGES 250	/* what is read without a look at the topic first: about one fetch */
+#define PRESUMED_PARTITIONS 16
 
 /* What is known of one partition. */
 typedef struct Bounds
@@ -615,4 +617,74 @@ KafkaResolve(KafkaConsumer *consumer, const KafkaSnapshot *snapshot, const Kafka
 	ranges = make_ranges(&resolver, nranges);
 	check_limit(&resolver, ranges, *nranges);
 	return searching ? find_last(&resolver, ranges, nranges) : ranges;
+}
+
+/*
+ * The range that a box names in a partition, by itself and with the options; false where it depends
+ * on what the topic holds. Without a lower bound it begins at 0, where most topics do.
+ */
+static bool
+presume_range(const KafkaRequest *request, const KafkaBox *box, int32 partition,
+			  KafkaRange *range)
+{
+	KafkaOffset start = KafkaOffsetFor(request->start, partition);
+	KafkaOffset end = KafkaOffsetFor(request->end, partition);
+
+	range->partition = partition;
+	range->start = Max(box->dim[KAFKA_DIM_OFFSET].lo, 0);
+	range->end = box->dim[KAFKA_DIM_OFFSET].hi;
+	if (start.kind == KAFKA_OFFSET_AT)
+		range->start = Max(range->start, start.value);
+	else if (start.kind != KAFKA_OFFSET_EARLIEST)
+		return false;
+	if (end.kind == KAFKA_OFFSET_AT)
+		range->end = Min(range->end, end.value);
+	else if (end.kind != KAFKA_OFFSET_SNAPSHOT && end.kind != KAFKA_OFFSET_NEWEST)
+		return false;
+	return range->end != PG_INT64_MAX;
+}
+
+KafkaRange *
+KafkaPresume(const KafkaConsumer *consumer, const KafkaRequest *request, int *nranges)
+{
+	KafkaRange *ranges = palloc(PRESUMED_PARTITIONS * sizeof(KafkaRange));
+	int64		total = 0;
+	int			n = 0;
+	ListCell   *lc;
+
+	if (request->tail)
+		return NULL;
+	foreach(lc, request->boxes)
+	{
+		const KafkaBox *box = (const KafkaBox *) lfirst(lc);
+		const KafkaInterval *partitions = &box->dim[KAFKA_DIM_PARTITION];
+		const KafkaInterval *time = &box->dim[KAFKA_DIM_TIMESTAMP];
+
+		if (time->lo != PG_INT64_MIN || time->hi != PG_INT64_MAX || partitions->lo < 0 ||
+			partitions->hi > PG_INT32_MAX || partitions->hi - partitions->lo > PRESUMED_PARTITIONS)
+			return NULL;
+		for (int32 p = (int32) partitions->lo; p < partitions->hi; p++)
+		{
+			if (n == PRESUMED_PARTITIONS || !KafkaConsumerKnows(consumer, p) ||
+				!presume_range(request, box, p, &ranges[n]))
+				return NULL;
+			if (ranges[n].start >= ranges[n].end)
+				continue;
+			total += ranges[n].end - ranges[n].start;
+			n++;
+			if (total > PRESUMED_MESSAGES ||
+				(kafka_max_scan_messages > 0 && total > kafka_max_scan_messages))
+				return NULL;
+		}
+	}
+	n = KafkaRangeNormalize(ranges, n);
+	for (int i = 1; i < n; i++)
+	{
+		/* Far apart they are no single fetch. */
+		if (ranges[i].partition == ranges[i - 1].partition &&
+			ranges[i].start - ranges[i - 1].end > PRESUMED_MESSAGES)
+			return NULL;
+	}
+	*nranges = n;
+	return n > 0 ? ranges : NULL;
 }

@@ -33,4 +33,12 @@ typedef struct KafkaRequest
 extern KafkaRange *KafkaResolve(KafkaConsumer *consumer, const KafkaSnapshot *snapshot,
 								const KafkaRequest *request, int *nranges);
 
+/*
+ * The ranges that a condition names by itself, where these are few messages in few partitions that
+ * the consumer knows: they can be read without a look at what the topic holds, for
+ * KafkaConsumerStartPresumed. NULL where the topic has to be looked at.
+ */
+extern KafkaRange *KafkaPresume(const KafkaConsumer *consumer, const KafkaRequest *request,
+								int *nranges);
+
 #endif							/* KAFKA_RESOLVE_H */

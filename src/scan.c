@@ -4,17 +4,24 @@
  *
  * Nothing is asked of Kafka before the first row is: EXPLAIN, and scans that a plan never comes to,
  * cost nothing. Then the topic's ends are taken (once a statement for each topic, so that two scans
- * of it agree), conditions and options become ranges of offsets, and the consumer reads those. A
+ * of it agree; earlier where the session is about to send to it, so that no scan reads what its own
+ * statement sends), conditions and options become ranges of offsets, and the consumer reads those. A
  * rescan keeps the ends and asks anew only what its parameters changed.
+ *
+ * A scan below a Gather is shared by several processes (parallel.c). The leader alone resolves its
+ * ranges, as workers start and again with each rescan; all then read what parallel.c gives them. No
+ * scan that is not shared runs in a worker: it would take ends of its own there (plan_parallel.c).
  */
 #include "postgres.h"
 
+#include "access/parallel.h"
 #include "access/xact.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "client.h"
 #include "compat.h"
+#include "parallel.h"
 #include "plan.h"
 #include "resolve.h"
 #include "reverse.h"
@@ -27,6 +34,9 @@
 /* A scan under way: ForeignScanState.fdw_state. */
 typedef struct KafkaScan
 {
+	dlist_node	node;			/* in "open_ended", while there is no snapshot */
+	MemoryContextCallback callback;
+	EState	   *estate;
 	KafkaTable *table;
 	MemoryContext cxt;			/* lives as long as the query */
 	MemoryContext range_cxt;	/* reset by each resolution */
@@ -35,10 +45,14 @@ typedef struct KafkaScan
 	KafkaRow   *row;
 	KafkaConsumer *consumer;	/* opened with the first row */
 	KafkaReverse *reverse;		/* over the consumer, for descending order */
+	KafkaParallel *parallel;	/* NULL: the scan was never shared */
+	int64		warned;			/* of a shared scan's lost offsets, those warned of */
 	KafkaSnapshot *snapshot;
 	KafkaRange *ranges;
 	int			nranges;
-	bool		resolved;		/* ranges hold for the present parameters */
+	bool		resolved;		/* ranges hold for the present parameters ... */
+	bool		presumed;		/* ... if the topic has them all: it has not been looked at */
+	bool		again;			/* the scan has run before, and keeps to what the topic held then */
 	bool		running;		/* the consumer has been started on them */
 	int64		hidden;			/* offsets behind an open transaction; with instrumentation only */
 } KafkaScan;
@@ -61,6 +75,24 @@ typedef struct SharedSnapshot
 
 static SharedSnapshot *shared_snapshots = NULL;
 
+/* Scans of this session that have begun, and have not been asked for a row yet. */
+static dlist_head open_ended = DLIST_STATIC_INIT(open_ended);
+
+static void
+leave_open_ended(KafkaScan *scan)
+{
+	if (scan->node.next != NULL)
+		dlist_delete(&scan->node);
+	scan->node.next = NULL;
+}
+
+/* The memory context's callback. */
+static void
+forget_scan(void *arg)
+{
+	leave_open_ended((KafkaScan *) arg);
+}
+
 static void
 forget_snapshot(void *arg)
 {
@@ -76,21 +108,34 @@ forget_snapshot(void *arg)
 	}
 }
 
-/* The topic's ends as this statement sees them. */
+/* The topic's ends as this statement sees them, where it has looked already; else NULL. */
 static KafkaSnapshot *
-statement_snapshot(KafkaScan *scan, EState *estate)
+known_snapshot(const KafkaScan *scan)
 {
 	SharedSnapshot *entry;
-	MemoryContext old;
 
 	for (entry = shared_snapshots; entry; entry = entry->next)
 	{
-		if (entry->estate == estate && entry->serverid == scan->table->server->serverid &&
+		if (entry->estate == scan->estate && entry->serverid == scan->table->server->serverid &&
 			entry->userid == scan->table->server->userid &&
 			entry->read_committed == scan->table->read_committed &&
 			strcmp(entry->topic, scan->table->topic) == 0)
 			return entry->snapshot;
 	}
+	return NULL;
+}
+
+/* The same; they are looked up where nobody has done so yet. */
+static KafkaSnapshot *
+statement_snapshot(KafkaScan *scan)
+{
+	EState	   *estate = scan->estate;
+	KafkaSnapshot *known = known_snapshot(scan);
+	SharedSnapshot *entry;
+	MemoryContext old;
+
+	if (known)
+		return known;
 	old = MemoryContextSwitchTo(estate->es_query_cxt);
 	entry = palloc0(sizeof(SharedSnapshot));
 	entry->estate = estate;
@@ -134,26 +179,56 @@ count_hidden(KafkaScan *scan)
 	return hidden;
 }
 
-/* Work out what to read, given the present parameters. */
 static void
-resolve_ranges(ForeignScanState *node, KafkaScan *scan)
+open_consumer(KafkaScan *scan)
 {
 	KafkaTable *table = scan->table;
-	KafkaRequest request = {0};
 	MemoryContext old = MemoryContextSwitchTo(scan->cxt);
 
 	if (scan->consumer == NULL)
 		scan->consumer = KafkaConsumerOpen(table->server, table->topic, table->read_committed,
 										   table->wait_timeout != 0);
+	MemoryContextSwitchTo(old);
+}
+
+/* Have a consumer, and know where the topic ends. */
+static void
+take_ends(KafkaScan *scan)
+{
+	MemoryContext old = MemoryContextSwitchTo(scan->cxt);
+
+	open_consumer(scan);
 	if (scan->snapshot == NULL)
 	{
-		scan->snapshot = statement_snapshot(scan, node->ss.ps.state);
-		if (node->ss.ps.instrument && table->read_committed)
+		scan->snapshot = statement_snapshot(scan);
+		leave_open_ended(scan);
+		if (scan->estate->es_instrument && scan->table->read_committed)
 			scan->hidden = count_hidden(scan);
 	}
+	MemoryContextSwitchTo(old);
+}
 
-	MemoryContextReset(scan->range_cxt);
-	MemoryContextSwitchTo(scan->range_cxt);
+void
+KafkaScanFixEnds(const char *topic)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &open_ended)
+	{
+		KafkaScan  *scan = dlist_container(KafkaScan, node, iter.cur);
+
+		if (strcmp(scan->table->topic, topic) == 0)
+			take_ends(scan);
+	}
+}
+
+/* What is asked for, given the present parameters. */
+static KafkaRequest
+make_request(ForeignScanState *node, const KafkaScan *scan)
+{
+	const KafkaTable *table = scan->table;
+	KafkaRequest request = {0};
+
 	request.topic = table->topic;
 	request.start = table->start;
 	request.end = table->end;
@@ -164,16 +239,67 @@ resolve_ranges(ForeignScanState *node, KafkaScan *scan)
 	request.now = (GetCurrentStatementStartTimestamp() + KAFKA_EPOCH_DIFFERENCE_US) / 1000;
 	request.boxes = scan->qual ? KafkaQualEvaluate(scan->qual, node->ss.ps.ps_ExprContext)
 		: KafkaRangeAll();
-	scan->ranges = KafkaResolve(scan->consumer, scan->snapshot, &request, &scan->nranges);
+	return request;
+}
+
+/*
+ * Work out what to read. With "presume", ranges that the condition names by itself are taken as they
+ * are: the consumer sees to it that all their messages were there as the scan began, and so no other
+ * scan of this statement sees less of them.
+ */
+static void
+resolve_ranges(ForeignScanState *node, KafkaScan *scan, bool presume)
+{
+	KafkaRequest request;
+	MemoryContext old;
+
+	open_consumer(scan);
+	if (!presume || scan->snapshot || known_snapshot(scan))
+		take_ends(scan);
+	MemoryContextReset(scan->range_cxt);
+	old = MemoryContextSwitchTo(scan->range_cxt);
+	request = make_request(node, scan);
+	scan->ranges = scan->snapshot ? NULL
+		: KafkaPresume(scan->consumer, &request, &scan->nranges);
+	scan->presumed = scan->ranges != NULL;
+	if (!scan->presumed)
+	{
+		take_ends(scan);
+		scan->ranges = KafkaResolve(scan->consumer, scan->snapshot, &request, &scan->nranges);
+	}
 	MemoryContextSwitchTo(old);
 	scan->resolved = true;
+}
+
+/* Read this process's share. */
+static void
+start_sharing(KafkaScan *scan)
+{
+	KafkaTable *table = scan->table;
+
+	if (scan->consumer == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(scan->cxt);
+
+		scan->consumer = KafkaConsumerOpenBulk(table->server, table->topic,
+											   table->read_committed);
+		MemoryContextSwitchTo(old);
+	}
+	KafkaParallelStart(scan->parallel, scan->consumer);
+	scan->resolved = true;
+	scan->running = true;
 }
 
 static void
 start_reading(ForeignScanState *node, KafkaScan *scan)
 {
+	if (scan->parallel && KafkaParallelIsShared(scan->parallel))
+	{
+		start_sharing(scan);
+		return;
+	}
 	if (!scan->resolved)
-		resolve_ranges(node, scan);
+		resolve_ranges(node, scan, scan->order != KAFKA_ORDER_DESC && !scan->again);
 	if (scan->order == KAFKA_ORDER_DESC)
 	{
 		MemoryContext old = MemoryContextSwitchTo(scan->range_cxt);
@@ -181,6 +307,8 @@ start_reading(ForeignScanState *node, KafkaScan *scan)
 		scan->reverse = KafkaReverseOpen(scan->consumer, scan->ranges, scan->nranges);
 		MemoryContextSwitchTo(old);
 	}
+	else if (scan->presumed)
+		KafkaConsumerStartPresumed(scan->consumer, scan->ranges, scan->nranges);
 	else
 	{
 		KafkaTail	tail = {0};
@@ -228,6 +356,14 @@ kafkaBeginForeignScan(ForeignScanState *node, int eflags)
 		scan->qual = KafkaQualInit(&columns, plan->fdw_exprs, &node->ss.ps);
 	}
 	MemoryContextSwitchTo(old);
+	scan->estate = estate;
+	if (!IsParallelWorker())
+	{
+		scan->callback.func = forget_scan;
+		scan->callback.arg = scan;
+		MemoryContextRegisterResetCallback(scan->cxt, &scan->callback);
+		dlist_push_tail(&open_ended, &scan->node);
+	}
 	node->fdw_state = scan;
 }
 
@@ -243,6 +379,21 @@ reverse_headers(void *source, const KafkaMessage *message, KafkaHeader **headers
 	return KafkaReverseHeaders((KafkaReverse *) source, headers);
 }
 
+static bool
+next_message(ForeignScanState *node, KafkaScan *scan, KafkaMessage *message)
+{
+	if (scan->reverse)
+		return KafkaReverseNext(scan->reverse, message);
+	if (KafkaConsumerNext(scan->consumer, message))
+		return true;
+	if (!KafkaConsumerDoubts(scan->consumer))
+		return false;
+	/* The topic does not have all that was presumed, or is slow. */
+	resolve_ranges(node, scan, false);
+	start_reading(node, scan);
+	return KafkaConsumerNext(scan->consumer, message);
+}
+
 TupleTableSlot *
 kafkaIterateForeignScan(ForeignScanState *node)
 {
@@ -253,13 +404,18 @@ kafkaIterateForeignScan(ForeignScanState *node)
 	if (!scan->running)
 		start_reading(node, scan);
 	ExecClearTuple(slot);
-	if (scan->reverse)
+	while (next_message(node, scan, &message))
 	{
-		if (KafkaReverseNext(scan->reverse, &message))
-			KafkaRowStore(scan->row, &message, reverse_headers, scan->reverse, slot);
+		bool		shown;
+
+		if (scan->reverse)
+			shown = KafkaRowStore(scan->row, &message, reverse_headers, scan->reverse, slot);
+		else
+			shown = KafkaRowStore(scan->row, &message, consumer_headers, scan->consumer, slot);
+		if (likely(shown))
+			break;
+		CHECK_FOR_INTERRUPTS();
 	}
-	else if (KafkaConsumerNext(scan->consumer, &message))
-		KafkaRowStore(scan->row, &message, consumer_headers, scan->consumer, slot);
 	return slot;
 }
 
@@ -275,17 +431,151 @@ kafkaReScanForeignScan(ForeignScanState *node)
 	if (scan->reverse)
 		KafkaReverseClose(scan->reverse);
 	scan->reverse = NULL;
+	scan->again |= scan->running;
 	scan->running = false;
 }
 
-/* Also what the memory context would do: this only does it earlier. */
+Size
+kafkaEstimateDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt)
+{
+	return KafkaParallelSize(pcxt->nworkers);
+}
+
+/*
+ * Resolve the ranges, and share them. Parameters that come from other parts of the plan have their
+ * values by now, but the scan has not been told which of them changed: where there is a condition,
+ * it is evaluated.
+ */
+static void
+share_ranges(ForeignScanState *node, KafkaScan *scan)
+{
+	if (!scan->resolved || scan->qual)
+		resolve_ranges(node, scan, false);
+	KafkaParallelShare(scan->parallel, scan->ranges, scan->nranges);
+	scan->running = false;
+}
+
+/* Where there was no shared memory to be had, no workers come either, and nothing is shared. */
+void
+kafkaInitializeDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt, void *coordinate)
+{
+	KafkaScan  *scan = (KafkaScan *) node->fdw_state;
+	dsa_area   *area = node->ss.ps.state->es_query_dsa;
+	MemoryContext old;
+
+	if (pcxt->seg == NULL || area == NULL)
+		return;
+	old = MemoryContextSwitchTo(scan->cxt);
+	if (scan->parallel == NULL)
+		scan->parallel = KafkaParallelCreate();
+	KafkaParallelOpen(scan->parallel, coordinate, pcxt->seg, area, pcxt->nworkers,
+					  scan->table->server->userid);
+	MemoryContextSwitchTo(old);
+	share_ranges(node, scan);
+}
+
+/* All workers of before have ended. */
+void
+kafkaReInitializeDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt, void *coordinate)
+{
+	KafkaScan  *scan = (KafkaScan *) node->fdw_state;
+
+	if (scan->parallel && KafkaParallelIsShared(scan->parallel))
+		share_ranges(node, scan);
+}
+
+/* A worker reads as whom its leader does, even if the leader's session is somebody else by now. */
+void
+kafkaInitializeWorkerForeignScan(ForeignScanState *node, shm_toc *toc, void *coordinate)
+{
+	KafkaScan  *scan = (KafkaScan *) node->fdw_state;
+	MemoryContext old = MemoryContextSwitchTo(scan->cxt);
+	Oid			userid;
+
+	scan->parallel = KafkaParallelAttach(coordinate, node->ss.ps.state->es_query_dsa);
+	userid = KafkaParallelUser(scan->parallel);
+	if (scan->table->server->userid != userid)
+		scan->table = KafkaOptionGetTable(scan->table->relid, userid);
+	MemoryContextSwitchTo(old);
+}
+
+/* What this process has done. */
+static KafkaCounters
+own_counters(const KafkaScan *scan)
+{
+	KafkaCounters counters = {0};
+
+	if (scan->consumer)
+		counters = *KafkaConsumerCounters(scan->consumer);
+	counters.skipped = KafkaRowSkipped(scan->row);
+	return counters;
+}
+
+/* What all processes have done together; the leader's own alone where nothing was shared. */
+static KafkaCounters
+sum_counters(const KafkaScan *scan)
+{
+	KafkaCounters sum = own_counters(scan);
+
+	for (int i = 0; scan->parallel && i < KafkaParallelWorkers(scan->parallel); i++)
+	{
+		KafkaCounters worker = KafkaParallelCounters(scan->parallel, i);
+
+		sum.messages += worker.messages;
+		sum.bytes += worker.bytes;
+		sum.discarded += worker.discarded;
+		sum.lost += worker.lost;
+		sum.skipped += worker.skipped;
+		sum.waited_us += worker.waited_us;
+	}
+	return sum;
+}
+
+/*
+ * PostgreSQL calls this for every scan, after each FETCH of a cursor too, so it must not end one.
+ * But a shared scan belongs to no cursor, and for its leader this is the moment before workers are
+ * waited for: they need not read on to the next row, of which there may be none, to learn that it
+ * is not wanted.
+ */
+void
+kafkaShutdownForeignScan(ForeignScanState *node)
+{
+	KafkaScan  *scan = (KafkaScan *) node->fdw_state;
+	int64		lost;
+
+	if (scan == NULL || scan->parallel == NULL)
+		return;
+	if (IsParallelWorker())
+	{
+		KafkaCounters counters = own_counters(scan);
+
+		KafkaParallelReport(scan->parallel, &counters);
+		return;
+	}
+	KafkaParallelStop(scan->parallel);
+	lost = sum_counters(scan).lost;
+	if (lost > scan->warned)
+		KafkaConsumerWarnOfLost(scan->table->topic, lost - scan->warned);
+	scan->warned = lost;
+}
+
+/*
+ * The consumer would be closed by the memory context too: this only does it earlier. A scan that
+ * fails does not come here, and has said enough.
+ */
 void
 kafkaEndForeignScan(ForeignScanState *node)
 {
 	KafkaScan  *scan = (KafkaScan *) node->fdw_state;
 
-	if (scan && scan->consumer)
+	if (scan == NULL)
+		return;
+	leave_open_ended(scan);
+	if (scan->consumer)
 		KafkaConsumerClose(scan->consumer);
+	/* What a worker left out its leader tells, with the rest. */
+	if (!IsParallelWorker())
+		KafkaRowWarnSkipped(scan->row, sum_counters(scan).skipped);
 }
 
 /* The ranges that were read, as far as they can be looked over. */
@@ -302,27 +592,46 @@ describe_ranges(const KafkaScan *scan)
 	return scan->nranges > 0 ? buf.data : "none";
 }
 
+/* Messages of each process of a shared scan: how evenly it was shared. */
+static char *
+describe_share(const KafkaScan *scan)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "leader " INT64_FORMAT, scan->consumer
+					 ? KafkaConsumerCounters(scan->consumer)->messages : 0);
+	for (int i = 0; i < KafkaParallelWorkers(scan->parallel); i++)
+		appendStringInfo(&buf, ", worker %d " INT64_FORMAT, i,
+						 KafkaParallelCounters(scan->parallel, i).messages);
+	return buf.data;
+}
+
 void
 kafkaExplainForeignScan(ForeignScanState *node, ExplainState *es)
 {
 	KafkaScan  *scan = (KafkaScan *) node->fdw_state;
-	const KafkaCounters *counters;
+	KafkaCounters counters;
 
 	KafkaPlanExplain(node, es);
 	if (!es->analyze || scan == NULL || scan->consumer == NULL)
 		return;
-	counters = KafkaConsumerCounters(scan->consumer);
+	counters = sum_counters(scan);
 	if (scan->resolved)
 		ExplainPropertyText("Kafka Ranges Read", describe_ranges(scan), es);
-	ExplainPropertyInteger("Kafka Messages", NULL, counters->messages, es);
-	ExplainPropertyInteger("Kafka Bytes", NULL, counters->bytes, es);
-	if (counters->discarded > 0 || es->format != EXPLAIN_FORMAT_TEXT)
-		ExplainPropertyInteger("Kafka Messages Outside Ranges", NULL, counters->discarded, es);
-	if (counters->lost > 0 || es->format != EXPLAIN_FORMAT_TEXT)
-		ExplainPropertyInteger("Kafka Offsets Lost to Retention", NULL, counters->lost, es);
+	ExplainPropertyInteger("Kafka Messages", NULL, counters.messages, es);
+	if (es->verbose && scan->parallel)
+		ExplainPropertyText("Kafka Messages by Process", describe_share(scan), es);
+	ExplainPropertyInteger("Kafka Bytes", NULL, counters.bytes, es);
+	if (counters.discarded > 0 || es->format != EXPLAIN_FORMAT_TEXT)
+		ExplainPropertyInteger("Kafka Messages Outside Ranges", NULL, counters.discarded, es);
+	if (counters.skipped > 0 || es->format != EXPLAIN_FORMAT_TEXT)
+		ExplainPropertyInteger("Kafka Rows Skipped", NULL, counters.skipped, es);
+	if (counters.lost > 0 || es->format != EXPLAIN_FORMAT_TEXT)
+		ExplainPropertyInteger("Kafka Offsets Lost to Retention", NULL, counters.lost, es);
 	if (scan->hidden > 0 || es->format != EXPLAIN_FORMAT_TEXT)
 		ExplainPropertyInteger("Kafka Offsets Hidden by Open Transactions", NULL, scan->hidden,
 							   es);
 	if (es->timing)
-		ExplainPropertyFloat("Kafka Wait Time", "ms", counters->waited_us / 1000.0, 3, es);
+		ExplainPropertyFloat("Kafka Wait Time", "ms", counters.waited_us / 1000.0, 3, es);
 }

@@ -27,6 +27,7 @@
 #include "option.h"
 #include "pending.h"
 #include "producer.h"
+#include "scan.h"
 #include "setting.h"
 #include "text.h"
 
@@ -243,6 +244,7 @@ send_message(FunctionCallInfo fcinfo, SendType type, const char *function)
 	char	   *topic;
 
 	server = get_arguments(fcinfo, type, function, &topic, &message);
+	KafkaScanFixEnds(topic);
 	batch = KafkaBatchBegin(server, topic);
 	KafkaBatchAdd(batch, &message);
 	delivery = KafkaBatchWait(batch);

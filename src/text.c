@@ -48,6 +48,13 @@ valid_prefix(int encoding, const char *data, Size len)
 	return pg_encoding_verifymbstr(encoding, data, (int) Min(len, INT_MAX));
 }
 
+/* True where the bytes can be converted, however they come out. */
+static bool
+can_be_converted(Size len)
+{
+	return len <= INT_MAX / MAX_CONVERSION_GROWTH - 1;
+}
+
 /* Convert all of the bytes, or return false and leave *data alone. */
 static bool
 convert(const KafkaText *text, const char **data, Size *len)
@@ -57,11 +64,8 @@ convert(const KafkaText *text, const char **data, Size *len)
 
 	if (*len == 0)
 		return true;
-	if (*len > INT_MAX / MAX_CONVERSION_GROWTH - 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("%zu bytes are too many to be converted to encoding \"%s\"", *len,
-						GetDatabaseEncodingName())));
+	if (!can_be_converted(*len))
+		return false;
 	result = MemoryContextAllocHuge(CurrentMemoryContext, size);
 	if (pg_do_encoding_conversion_buf(text->conversion, text->encoding, GetDatabaseEncoding(),
 									  (unsigned char *) unconstify(char *, *data), (int) *len,
@@ -75,75 +79,78 @@ convert(const KafkaText *text, const char **data, Size *len)
 	return true;
 }
 
-/* What to do about bytes that are not text. */
-static int
-hint_not_text(void)
-{
-	return errhint("Declare the column as bytea, or set the table's option invalid_text to escape "
-				   "or null.");
-}
-
-/*
- * Say which bytes are at fault, in PostgreSQL's own words, and what to do about it.
- */
-pg_noreturn static void
-report_not_text(const KafkaText *text, const char *data, Size len)
-{
-	int			valid = valid_prefix(text->verify, data, len);
-	const char *bad = data + valid;
-	int			nbad = 1;
-	StringInfoData bytes;
-
-	if (valid == (int) len)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
-				 errmsg("text in encoding \"%s\" has a character that encoding \"%s\" lacks",
-						pg_encoding_to_char(text->encoding), GetDatabaseEncodingName()),
-				 hint_not_text()));
-
-	if (text->verify == PG_UTF8)
-		nbad = (int) Min(len - valid, pg_utf_mblen((const unsigned char *) bad));
-	initStringInfo(&bytes);
-	for (int i = 0; i < nbad; i++)
-		appendStringInfo(&bytes, i > 0 ? " 0x%02x" : "0x%02x", (unsigned char) bad[i]);
-	ereport(ERROR,
-			(errcode(ERRCODE_CHARACTER_NOT_IN_REPERTOIRE),
-			 errmsg("invalid byte sequence for encoding \"%s\": %s",
-					pg_encoding_to_char(text->verify), bytes.data),
-			 hint_not_text()));
-}
-
 bool
 KafkaTextConvert(const KafkaText *text, const char **data, Size *len)
 {
 	if (OidIsValid(text->conversion) && convert(text, data, len))
 		return true;
 
-	switch (text->invalid)
+	if (text->invalid == KAFKA_INVALID_ESCAPE)
 	{
-		case KAFKA_INVALID_NULL:
-			return false;
+		char	   *result;
 
-		case KAFKA_INVALID_ESCAPE:
-			{
-				char	   *result;
-
-				if (*len > (MaxAllocSize - 2) / 2)
-					ereport(ERROR,
-							(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-							 errmsg("%zu bytes are too many to be escaped", *len)));
-				result = palloc(2 + 2 * *len);
-				memcpy(result, "\\x", 2);
-				hex_encode(*data, *len, result + 2);
-				*data = result;
-				*len = 2 + 2 * *len;
-				return true;
-			}
-
-		case KAFKA_INVALID_ERROR:
-			break;
+		if (*len > (MaxAllocSize - 2) / 2)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("%zu bytes are too many to be escaped", *len)));
+		result = palloc(2 + 2 * *len);
+		memcpy(result, "\\x", 2);
+		hex_encode(*data, *len, result + 2);
+		*data = result;
+		*len = 2 + 2 * *len;
+		return true;
 	}
-	report_not_text(text, *data, *len);
+	return false;
+}
+
+/* The bytes at which text ends, as PostgreSQL writes them. */
+static char *
+bytes_at_fault(const KafkaText *text, const char *bad, Size len)
+{
+	int			nbad = 1;
+	StringInfoData bytes;
+
+	if (text->verify == PG_UTF8)
+		nbad = (int) Min(len, pg_utf_mblen((const unsigned char *) bad));
+	initStringInfo(&bytes);
+	for (int i = 0; i < nbad; i++)
+		appendStringInfo(&bytes, i > 0 ? " 0x%02x" : "0x%02x", (unsigned char) bad[i]);
+	return bytes.data;
+}
+
+void
+KafkaTextReport(const KafkaText *text, const char *data, Size len, const char *hint,
+				KafkaFailure *failure)
+{
+	int			valid = valid_prefix(text->verify, data, len);
+	int			sqlstate;
+	char	   *message;
+
+	if (len > INT_MAX || (OidIsValid(text->conversion) && !can_be_converted(len)))
+	{
+		sqlstate = ERRCODE_PROGRAM_LIMIT_EXCEEDED;
+		message = psprintf("%zu bytes are too many for text", len);
+	}
+	else if (valid == (int) len)
+	{
+		sqlstate = ERRCODE_UNTRANSLATABLE_CHARACTER;
+		message = psprintf("text in encoding \"%s\" has a character that encoding \"%s\" lacks",
+						   pg_encoding_to_char(text->encoding), GetDatabaseEncodingName());
+	}
+	else
+	{
+		sqlstate = ERRCODE_CHARACTER_NOT_IN_REPERTOIRE;
+		message = psprintf("invalid byte sequence for encoding \"%s\": %s",
+						   pg_encoding_to_char(text->verify),
+						   bytes_at_fault(text, data + valid, len - valid));
+	}
+
+	if (!failure->soft)
+		ereport(ERROR,
+				(errcode(sqlstate),
+				 errmsg_internal("%s", message),
+				 hint ? errhint("%s", hint) : 0));
+	KafkaFailureNote(failure, message);
 }
 
 void

@@ -9,6 +9,7 @@
 
 #include "mb/pg_wchar.h"
 
+#include "failure.h"
 #include "option.h"
 
 /* How bytes of one encoding become text of the database; a plain value without further memory. */
@@ -29,8 +30,9 @@ extern bool KafkaTextConvert(const KafkaText *text, const char **data, Size *len
 /*
  * Make bytes text of the database. *data and *len are left alone where the bytes are that already,
  * and otherwise point to memory of the current context; no zero follows. Bytes that are not text
- * (which a zero byte is not either), or that the database's encoding cannot express, are an error
- * (22021, 22P05), text of the form \x..., or NULL, for which it returns false.
+ * (which a zero byte is not either), or that the database's encoding cannot express, become text of
+ * the form \x... where text->invalid says so, and are left alone otherwise, for which it returns
+ * false: the caller makes a NULL of them or calls KafkaTextReport.
  */
 static inline bool
 KafkaTextDecode(const KafkaText *text, const char **data, Size *len)
@@ -40,6 +42,13 @@ KafkaTextDecode(const KafkaText *text, const char **data, Size *len)
 		return true;
 	return KafkaTextConvert(text, data, len);
 }
+
+/*
+ * Report, after that, what is not text, as an error (22021, 22P05) or softly. hint is a sentence on
+ * what to do about it, or NULL.
+ */
+extern void KafkaTextReport(const KafkaText *text, const char *data, Size len, const char *hint,
+							KafkaFailure *failure);
 
 /*
  * The other way: text of the database in another encoding. *data and *len are left alone where

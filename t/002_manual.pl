@@ -99,7 +99,10 @@ foreach my $class (sort keys %title)
 
 # SQLSTATEs, by the names that PostgreSQL gives them
 my %other_name = (datetime_value_out_of_range => 'datetime_field_overflow');
-my %of_no_error = map { $_ => 1 } qw(to_category connection_exception successful_completion warning);
+# Looked at and not raised: classes, and no error at all
+my %of_no_error = map { $_ => 1 } qw(to_category connection_exception successful_completion warning
+  invalid_transaction_state transaction_rollback operator_intervention system_error
+  config_file_error internal_error assert_failure);
 my %codes;
 foreach my $path (glob("$root/src/*.c"))
 {

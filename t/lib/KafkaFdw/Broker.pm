@@ -28,7 +28,7 @@ sub new
 {
 	my ($class, $name, %options) = @_;
 	my $self = bless {
-		script => "$dev/" . $class->_script,
+		script => $class->script,
 		env => {
 			KAFKA_DATA => PostgreSQL::Test::Utils::tempdir($name) . '/broker',
 			KAFKA_OWNER_PID => $$,
@@ -47,6 +47,13 @@ sub new
 
 # The script of dev/ that does it.
 sub _script { return 'broker'; }
+
+sub script
+{
+	my ($class) = @_;
+
+	return "$dev/" . $class->_script;
+}
 
 # Run the script; dies where that fails.
 sub _run

@@ -9,6 +9,7 @@
 #	my $topic = KafkaFdw::Test->topic('log');				a name of this run alone
 #	my $session = KafkaFdw::Test->session($node);			a psql in the background
 #	my $txn = KafkaFdw::Test->tool('ktxn', $bootstrap, 'id');
+#	my $text = KafkaFdw::Test->kafka_tool('org.apache.kafka.tools.TopicCommand', '--list', ...);
 #	my $before = KafkaFdw::Test->counters($pid);			threads, descriptors, memory
 #
 # Tests that do not hurt a broker use the shared one, whose address is in KAFKA_BOOTSTRAP; a test that
@@ -19,6 +20,7 @@ package KafkaFdw::Test;
 use strict;
 use warnings;
 
+use IPC::Run ();
 use KafkaFdw::Broker;
 use KafkaFdw::Cluster;
 use KafkaFdw::SecureBroker;
@@ -116,6 +118,24 @@ sub tool
 	my ($class, $name, @args) = @_;
 
 	return KafkaFdw::Tool->new($name, @args);
+}
+
+# Start one of Kafka's own tools, a class of the broker's jars; returns the run of IPC::Run.
+sub start_kafka_tool
+{
+	my ($class, $command, $out, $err) = @_;
+
+	return IPC::Run::start([ KafkaFdw::Broker->script, 'java', @$command ], '<', \undef, '>', $out, '2>', $err);
+}
+
+# Run one, and return what it prints; dies where it fails.
+sub kafka_tool
+{
+	my ($class, @command) = @_;
+	my ($out, $err) = ('', '');
+
+	$class->start_kafka_tool(\@command, \$out, \$err)->finish or die "$command[0] failed: $err";
+	return $out;
 }
 
 # What a process of this user holds: a hash of threads, fds, and rss in kB.
