@@ -279,6 +279,9 @@ foreach my $statement (
 	"SELECT kafka_delete_topic('$topic{albert}', 'sasl')",
 	"SELECT kafka_add_partitions('$topic{albert}', 2, 'sasl')",
 	"SELECT kafka_delete_records('$topic{albert}', 0, 1, 'sasl')",
+	"SELECT kafka_set_topic_config('$topic{albert}', '{}', 'sasl')",
+	"SELECT * FROM kafka_topic_config('$topic{albert}', 'sasl')",
+	"SELECT * FROM kafka_partitions('$topic{albert}', 'sasl')",
 	'SELECT * FROM of_albert',
 	"INSERT INTO of_albert VALUES ('x')",
 	"COPY of_albert FROM PROGRAM 'echo x'")
@@ -288,7 +291,14 @@ foreach my $statement (
 	is($code, '42501', "allowed_topics: $statement");
 	like($text, qr/is not among the allowed topics of server "sasl"/, "allowed_topics: $statement: cause");
 }
-$node->safe_psql('postgres', 'ALTER SERVER sasl OPTIONS (DROP allowed_topics)');
+$node->safe_psql('postgres', "ALTER SERVER kafka OPTIONS (ADD allowed_topics '$topic{alice},other.*')");
+is($session->query("RESET ROLE; SELECT string_agg(topic, ' ') FROM kafka_topics('kafka')"), $topic{alice},
+	'allowed_topics: the list of topics');
+is($session->query("SELECT DISTINCT topic FROM kafka_partitions(server => 'kafka')"), $topic{alice},
+	'allowed_topics: the list of partitions');
+$node->safe_psql('postgres', q{
+	ALTER SERVER kafka OPTIONS (DROP allowed_topics);
+	ALTER SERVER sasl OPTIONS (DROP allowed_topics)});
 as_role('albert', 'SELECT count(*) FROM of_albert', 1, 'without allowed_topics');
 $session->quit;
 
