@@ -66,6 +66,9 @@ shows_outcome(AdminCall *call, Outcome outcome, int npartitions)
 
 	if (call->metadata == NULL)
 		return false;
+	/* This user is not shown the topic, however long he waits. */
+	if (err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+		return true;
 	if (outcome == TOPIC_GONE)
 		return err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART ||
 			err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;

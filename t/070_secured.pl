@@ -324,12 +324,24 @@ my $new = KafkaFdw::Test->topic('new');
 $broker->allow('User:alice', 'DESCRIBE', 'TOPIC', $new);
 guards("SELECT kafka_create_topic('$new', 1, server => 'acl')",
 	qr/topic "\Q$new\E".*authorization failed/si, 'CREATE', 'CLUSTER', 'kafka-cluster');
+guards("SELECT * FROM kafka_topic_config('$new', 'acl')",
+	qr/topic "\Q$new\E".*authorization failed/si, 'DESCRIBE_CONFIGS', 'TOPIC', $new);
+guards("SELECT kafka_set_topic_config('$new', '{\"retention.ms\": 1000000}', 'acl')",
+	qr/topic "\Q$new\E".*authorization failed/si, 'ALTER_CONFIGS', 'TOPIC', $new);
 guards("SELECT kafka_add_partitions('$new', 2, 'acl')",
 	qr/topic "\Q$new\E".*authorization failed/s, 'ALTER', 'TOPIC', $new);
 guards("SELECT kafka_delete_records('$guarded', 0, 1, 'acl')",
 	qr/topic "\Q$guarded\E".*authorization failed/s, 'DELETE', 'TOPIC', $guarded);
 guards("SELECT kafka_delete_topic('$new', 'acl')",
 	qr/topic "\Q$new\E".*authorization failed/s, 'DELETE', 'TOPIC', $new);
+
+# Who may make a topic, but not see it, does not wait for it to show.
+my $unseen = KafkaFdw::Test->topic('unseen');
+
+$node->safe_psql('postgres', "ALTER SERVER acl OPTIONS (ADD metadata_timeout '10min')");
+$session->query("SELECT kafka_create_topic('$unseen', 1, server => 'acl')");
+is($session->stderr, '', 'a topic that its maker may not see');
+is($session->query("SELECT count(*) FROM kafka_topics('kafka') t WHERE topic = '$unseen'"), '1', 'it is there');
 
 # An ACL that is taken back under an open cursor, and under a producer that is kept.
 my $long = KafkaFdw::Test->topic('long');

@@ -435,7 +435,7 @@ is($node->safe_psql('postgres', q{
 		SELECT string_agg(p.oid::regprocedure || ' ' || a, ', ')
 		FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
 			JOIN pg_extension e ON e.extname = 'kafka_fdw' AND d.refobjid = e.oid AND d.deptype = 'e',
-			unnest(p.proargnames) a
+			unnest(p.proargnames[:p.pronargs]) a
 		WHERE a ~ 'broker|bootstrap|host|port|url|uri|file|path|location|address'}),
 	'', 'no function has an argument for an address or a file');
 $usager->quit;

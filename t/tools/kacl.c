@@ -4,7 +4,8 @@
  *
  *	usage: kacl BOOTSTRAP
  *
- * It comes as a user who may do that. Commands:
+ * It comes as a user who may do that, and begins with the number of its librdkafka's version, as in
+ * "ok 33555199". Commands:
  *	allow PRINCIPAL OPERATION RESOURCE NAME		as in "allow User:bob READ TOPIC web_log"
  *	forbid PRINCIPAL OPERATION RESOURCE NAME	take the same back
  *	quit
@@ -178,7 +179,7 @@ main(int argc, char **argv)
 	if (rk == NULL)
 		tool_die("%s", errstr);
 	queue = rd_kafka_queue_new(rk);
-	tool_answer("ok");
+	tool_answer("ok %d", rd_kafka_version());
 	while ((line = tool_command()) != NULL && strcmp(line, "quit") != 0)
 		run(rk, queue, line);
 	rd_kafka_queue_destroy(queue);

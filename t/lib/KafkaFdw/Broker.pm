@@ -22,7 +22,8 @@ use PostgreSQL::Test::Utils ();
 my $dev = abs_path(dirname(__FILE__) . '/../../..') . '/dev';
 my @brokers;
 
-# Options: "properties", further lines of server.properties; "heap"; "port".
+# Options: "properties", further lines of server.properties; "heap"; "port"; "environment", a hash of
+# what else the script looks at.
 sub new
 {
 	my ($class, $name, %options) = @_;
@@ -34,7 +35,8 @@ sub new
 			KAFKA_PORT => $options{port} // '',
 			KAFKA_PROPERTIES => $options{properties} // '',
 			KAFKA_HEAP => $options{heap} // '256m',
-			KAFKA_NODES => $options{nodes} // ''
+			KAFKA_NODES => $options{nodes} // '',
+			%{ $options{environment} // {} }
 		}
 	}, $class;
 

@@ -8,6 +8,8 @@
 #	$broker->tls('ca.pem');				the path of a file; $broker->pem('ca.pem') is what it holds
 #	$broker->allow('User:bob', 'READ,DESCRIBE', 'TOPIC', $topic);	returns when it is in force
 #	$broker->forbid('User:bob', 'READ', 'TOPIC', $topic);			takes it back
+#
+# It is an older Kafka, for SCRAM's sake (see dev/secure-broker), unless the option "latest" is true.
 package KafkaFdw::SecureBroker;
 
 use strict;
@@ -15,10 +17,28 @@ use warnings;
 
 use parent qw(KafkaFdw::Broker);
 
+use File::Basename qw(dirname);
 use KafkaFdw::Tool;
 use PostgreSQL::Test::Utils ();
 
+sub new
+{
+	my ($class, $name, %options) = @_;
+
+	$options{environment} = { KAFKA_VERSION => _latest() } if delete $options{latest};
+	return $class->SUPER::new($name, %options);
+}
+
 sub _script { return 'secure-broker'; }
+
+# The version of dev/broker.
+sub _latest
+{
+	my $file = dirname(__FILE__) . '/../../../dev/kafka.xml';
+
+	PostgreSQL::Test::Utils::slurp_file($file) =~ m{<kafka.version>(.*?)</} or die "$file has no version";
+	return $1;
+}
 
 sub start
 {
@@ -63,6 +83,14 @@ sub _acls
 
 	$self->{acls} //= KafkaFdw::Tool->new('kacl', $self->bootstrap);
 	return $self->{acls};
+}
+
+# The number of librdkafka's version, as rd_kafka_version() has it.
+sub client_version
+{
+	my ($self) = @_;
+
+	return $self->_acls->greeting;
 }
 
 sub _change
