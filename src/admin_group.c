@@ -36,7 +36,7 @@ typedef struct GroupList
 /* How far a group has come in a partition. Strings belong to the call's events. */
 typedef struct LagRow
 {
-	const char *topic;			/* NULL: a member that has no partitions */
+	const char *topic;
 	int32		partition;
 	int64		current_offset;
 	int64		log_end_offset;
@@ -339,15 +339,12 @@ kafka_groups(PG_FUNCTION_ARGS)
  *----------------------------------------------------------------------
  */
 
-/* The order of the rows: members without partitions last. */
 static int
 compare_positions(const void *a, const void *b)
 {
 	const LagRow *x = (const LagRow *) a;
 	const LagRow *y = (const LagRow *) b;
 
-	if (x->topic == NULL || y->topic == NULL)
-		return (x->topic == NULL) - (y->topic == NULL);
 	if (strcmp(x->topic, y->topic) != 0)
 		return strcmp(x->topic, y->topic);
 	return (x->partition > y->partition) - (x->partition < y->partition);
@@ -372,7 +369,7 @@ add_row(AdminCall *call, LagRows *lag, const char *topic, int32 partition, int64
 {
 	LagRow	   *row;
 
-	if (topic && !KafkaOptionTopicAllowed(call->server, topic))
+	if (!KafkaOptionTopicAllowed(call->server, topic))
 		return;
 	if (lag->nrows == lag->maxrows)
 	{
@@ -405,8 +402,6 @@ add_members(AdminCall *call, LagRows *lag,
 		const rd_kafka_topic_partition_list_t *partitions =
 			assignment ? rd_kafka_MemberAssignment_partitions(assignment) : NULL;
 
-		if (partitions == NULL || partitions->cnt == 0)
-			add_row(call, lag, NULL, 0, UNKNOWN_OFFSET, member);
 		for (int j = 0; partitions && j < partitions->cnt; j++)
 			add_row(call, lag, partitions->elems[j].topic, partitions->elems[j].partition,
 					UNKNOWN_OFFSET, member);
@@ -501,7 +496,7 @@ look_up_ends(AdminCall *call, LagRows *lag)
 	rd_kafka_resp_err_t err;
 	int			n = -1;
 
-	for (int i = 0; i < lag->nrows && lag->rows[i].topic; i++)
+	for (int i = 0; i < lag->nrows; i++)
 	{
 		if (i == 0 || compare_positions(&lag->rows[i - 1], &lag->rows[i]) != 0)
 			rd_kafka_topic_partition_list_add(list, lag->rows[i].topic, lag->rows[i].partition);
@@ -514,7 +509,7 @@ look_up_ends(AdminCall *call, LagRows *lag)
 	err = kafka_admin_offsets(call, list, ADMIN_LATEST);
 	if (err)
 		return err;
-	for (int i = 0; i < lag->nrows && lag->rows[i].topic; i++)
+	for (int i = 0; i < lag->nrows; i++)
 	{
 		if (i == 0 || compare_positions(&lag->rows[i - 1], &lag->rows[i]) != 0)
 			n++;
@@ -572,7 +567,6 @@ put_lag(AdminCall *call, const LagRow *row)
 
 	values[0] = kafka_admin_text(call, call->object, &nulls[0]);
 	values[1] = kafka_admin_text(call, row->topic, &nulls[1]);
-	nulls[2] = row->topic == NULL;
 	values[2] = Int32GetDatum(row->partition);
 	nulls[3] = row->current_offset == UNKNOWN_OFFSET;
 	values[3] = Int64GetDatum(row->current_offset);

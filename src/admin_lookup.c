@@ -2,8 +2,8 @@
  * admin_lookup.c
  *		Metadata of the cluster and offsets of its partitions, for the functions that look at it.
  *
- * librdkafka has these calls in a blocking form only. So each is a function that a thread runs
- * (KafkaConnectionCall), which may use nothing but librdkafka and libc; its arguments and results
+ * librdkafka has these calls in a blocking form only. So each is a function for KafkaConnectionCall,
+ * which may use nothing but librdkafka and libc, and may be begun again; its arguments and results
  * are in a malloc'd struct that either side can free. See consumer_lookup.c for those of a scan,
  * which is about one topic.
  */
@@ -86,7 +86,7 @@ ask_metadata(rd_kafka_t *rk, AdminLookup *lookup)
 		rd_kafka_topic_destroy(rkt);
 }
 
-/* Runs in a thread. */
+/* Run by KafkaConnectionCall. */
 static void
 look(rd_kafka_t *rk, void *arg)
 {
@@ -197,7 +197,7 @@ name_partition(rd_kafka_t *rk, AdminLookup *lookup)
 	}
 }
 
-/* Runs in a thread. */
+/* Run by KafkaConnectionCall. */
 static void
 look_up_offsets(rd_kafka_t *rk, void *arg)
 {
@@ -209,8 +209,12 @@ look_up_offsets(rd_kafka_t *rk, void *arg)
 		if (lookup->err == RD_KAFKA_RESP_ERR_NO_ERROR)
 			(void) ask_offsets(rk, lookup);
 	}
+	/* A leader that does not know its partition: that has just been made, or is being deleted. */
+	if (lookup->err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART)
+		lookup->err = RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE;
 	/* Errors below zero are librdkafka's own, about the connection as a rule. */
-	if (lookup->err > 0 && !KafkaConnectionErrorPasses(lookup->err))
+	if (lookup->err > 0 && !KafkaConnectionErrorPasses(lookup->err) &&
+		!KafkaConnectionNeedsThread())
 		name_partition(rk, lookup);
 }
 

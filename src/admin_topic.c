@@ -3,8 +3,8 @@
  *		Topics made, deleted, widened, and emptied of old records.
  *
  * The cluster answers a change when its controller has decided, which other brokers learn a little
- * later; so that the next statement can rely on the change, the function then waits until the
- * topic's metadata show it.
+ * later; so that the next statement can rely on the change, the function then waits until brokers
+ * show it, and leaders go by it.
  *
  * Nothing here follows PostgreSQL's transactions: a ROLLBACK does not bring a topic back.
  */
@@ -83,6 +83,27 @@ shows_outcome(AdminCall *call, Outcome outcome, int npartitions)
 	return topic->partition_cnt > 0 && topic->partition_cnt >= npartitions;
 }
 
+/*
+ * True where the leaders of the topic's partitions know that they are it: what metadata say of new
+ * partitions is ahead of them, where there are many. (Who may create a topic need not be one who may
+ * look at it.)
+ */
+static bool
+leaders_are_ready(AdminCall *call)
+{
+	const rd_kafka_metadata_topic_t *topic = &call->metadata->topics[0];
+	rd_kafka_topic_partition_list_t *list =
+		rd_kafka_topic_partition_list_new(topic->partition_cnt);
+	rd_kafka_resp_err_t err;
+
+	for (int i = 0; i < topic->partition_cnt; i++)
+		rd_kafka_topic_partition_list_add(list, call->object, topic->partitions[i].id);
+	err = kafka_admin_offsets(call, list, ADMIN_EARLIEST);
+	for (int i = 0; i < call->offsets->cnt && err == RD_KAFKA_RESP_ERR_NO_ERROR; i++)
+		err = call->offsets->elems[i].err;
+	return err == RD_KAFKA_RESP_ERR_NO_ERROR || err == RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED;
+}
+
 /* The brokers that have answered; as many as the result says. */
 static int
 answering_brokers(AdminCall *call, int32 **brokers)
@@ -135,7 +156,8 @@ await_all_brokers(AdminCall *call, Outcome outcome, int npartitions)
 static void
 await_outcome(AdminCall *call, Outcome outcome, int npartitions)
 {
-	while (!shows_outcome(call, outcome, npartitions))
+	while (!shows_outcome(call, outcome, npartitions) ||
+		   (outcome == TOPIC_READY && !leaders_are_ready(call)))
 	{
 		int			left = kafka_admin_time_left(call);
 

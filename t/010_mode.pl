@@ -26,7 +26,12 @@ $node->safe_psql('postgres', qq{
 my @reads = (
 	[ 'table', 'SELECT value FROM t' ],
 	[ 'kafka_read', "SELECT value FROM kafka_read('$topic')" ],
-	[ 'kafka_last', "SELECT value FROM kafka_last('$topic')" ]);
+	[ 'kafka_last', "SELECT value FROM kafka_last('$topic')" ],
+	[ 'kafka_topics', "SELECT 'one' FROM kafka_topics() WHERE topic = '$topic'" ],
+	[ 'kafka_partitions', "SELECT 'one' FROM kafka_partitions('$topic')" ],
+	[ 'kafka_brokers', "SELECT 'one' FROM kafka_brokers()" ],
+	[ 'kafka_topic_config', "SELECT 'one' FROM kafka_topic_config('$topic') WHERE name = 'retention.ms'" ],
+	[ 'kafka_groups', "SELECT 'one' FROM (SELECT count(*) FROM kafka_groups()) g" ]);
 my @writes = (
 	[ 'INSERT', "INSERT INTO t VALUES ('two')" ],
 	[ 'kafka_send()', "SELECT kafka_send('$topic', 'two')" ],
@@ -34,7 +39,8 @@ my @writes = (
 	[ 'kafka_create_topic()', "SELECT kafka_create_topic('$topic.two')" ],
 	[ 'kafka_delete_topic()', "SELECT kafka_delete_topic('$topic')" ],
 	[ 'kafka_add_partitions()', "SELECT kafka_add_partitions('$topic', 2)" ],
-	[ 'kafka_delete_records()', "SELECT kafka_delete_records('$topic', 0, 1)" ]);
+	[ 'kafka_delete_records()', "SELECT kafka_delete_records('$topic', 0, 1)" ],
+	[ 'kafka_set_topic_config()', "SELECT kafka_set_topic_config('$topic', '{}')" ]);
 
 # The SQLSTATE and the message of a statement that fails.
 sub failure

@@ -41,6 +41,9 @@ my @waits = (
 		"INSERT INTO t (value) SELECT repeat('x', 1000) FROM generate_series(1, 100000)" ],
 	[ 'create topic', "SELECT count(*) FROM kafka_last('$topic', 1)",
 		"SELECT kafka_create_topic('$topic.new')" ],
+	[ 'partitions', 'SELECT count(*) FROM kafka_partitions()', 'SELECT * FROM kafka_partitions()' ],
+	[ 'groups', 'SELECT count(*) FROM kafka_groups()', 'SELECT * FROM kafka_groups()' ],
+	[ 'set config', '', "SELECT kafka_set_topic_config('$topic', '{}')" ],
 	[ 'import', '', 'IMPORT FOREIGN SCHEMA kafka FROM SERVER kafka INTO pg_temp' ],
 );
 
