@@ -1,0 +1,62 @@
+/*
+ * producer_transaction.h
+ *		Messages sent inside Kafka's transactions: what read_committed readers see together or not
+ *		at all.
+ *
+ * For background workers: a commit takes milliseconds, and a producer that dies holds back every
+ * reader of its topics until its transaction times out. Backends of clients use producer.h.
+ */
+#ifndef KAFKA_PRODUCER_TRANSACTION_H
+#define KAFKA_PRODUCER_TRANSACTION_H
+
+#include "nodes/pg_list.h"
+
+#include "message.h"
+#include "option.h"
+
+typedef struct KafkaTransactor KafkaTransactor;
+
+/* A message that Kafka will never take. */
+typedef struct KafkaRefusal
+{
+	int64		number;			/* as it was added */
+	char	   *reason;			/* without a full stop */
+} KafkaRefusal;
+
+/*
+ * A producer with a transactional id, which the server's "transactional_id" is: any earlier producer
+ * of that id is fenced, and its open transaction aborted, when this returns. Hangs on the current
+ * memory context.
+ */
+extern KafkaTransactor *KafkaTransactorOpen(const KafkaServer *server);
+
+/* Give everything up; an open transaction is left to be aborted by the next producer of the id. */
+extern void KafkaTransactorClose(KafkaTransactor *transactor);
+
+/*
+ * Make a compacted topic of one partition, unless it is there; true where it was made. The cluster's
+ * defaults decide the rest.
+ */
+extern bool KafkaTransactorMakeTopic(KafkaTransactor *transactor, const char *topic);
+
+extern void KafkaTransactorBegin(KafkaTransactor *transactor);
+
+/*
+ * Hand a message over; it is copied. What Kafka will never take is noted. Waits while much is not
+ * acknowledged.
+ */
+extern void KafkaTransactorAdd(KafkaTransactor *transactor, const char *topic,
+							   const KafkaOutgoing *message, int64 number);
+
+/*
+ * Commit, and return NIL; or, where messages were refused, abort, and return a List of KafkaRefusal *
+ * in the current context. Any other failure, here and above, is an ERROR, after which the
+ * transactor can only be closed: whether the transaction was committed is then to be seen in its
+ * topics, once another transactor of the same id is open. An ERROR with SQLSTATE
+ * KAFKA_ERRCODE_FENCED says that this has happened already.
+ */
+extern List *KafkaTransactorCommit(KafkaTransactor *transactor);
+
+#define KAFKA_ERRCODE_FENCED ERRCODE_OBJECT_IN_USE
+
+#endif							/* KAFKA_PRODUCER_TRANSACTION_H */
