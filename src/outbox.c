@@ -38,6 +38,7 @@
 #include "utils/xid8.h"
 
 #include "compat.h"
+#include "failure.h"
 #include "header.h"
 #include "module.h"
 #include "outbox.h"
@@ -231,9 +232,14 @@ KafkaOutboxAdd(const KafkaServer *server, const char *topic, const KafkaOutgoing
 	values[OUTBOX_VALUE] = bytea_datum(message->value, message->valuelen, &nulls[OUTBOX_VALUE]);
 	nulls[OUTBOX_HEADERS] = message->nheaders == 0;
 	if (message->nheaders > 0)
-		values[OUTBOX_HEADERS] =
-			KafkaHeaderToArray(message->headers, message->nheaders,
-							   TupleDescAttr(RelationGetDescr(rel), OUTBOX_HEADERS)->atttypid);
+	{
+		KafkaFailure failure;
+
+		KafkaFailureInit(&failure, false);
+		(void) KafkaHeaderToArray(message->headers, message->nheaders,
+								  TupleDescAttr(RelationGetDescr(rel), OUTBOX_HEADERS)->atttypid,
+								  &failure, &values[OUTBOX_HEADERS]);
+	}
 	nulls[OUTBOX_TIMESTAMP] = message->timestamp == KAFKA_NO_TIMESTAMP;
 	if (message->timestamp != KAFKA_NO_TIMESTAMP)
 		values[OUTBOX_TIMESTAMP] =

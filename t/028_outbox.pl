@@ -1,4 +1,4 @@
-# 027_outbox.pl
+# 028_outbox.pl
 #		The outbox and its relay: what is committed arrives once and in order, whatever dies.
 use strict;
 use warnings;
