@@ -340,9 +340,9 @@ GRANT SELECT ON @extschema@.kafka_relay_progress TO pg_monitor;
 -- Granted to nobody: all rows with their messages.
 CREATE VIEW @extschema@.kafka_outbox_rows AS
     SELECT o.*
-    FROM (SELECT tableoid, * FROM @extschema@.kafka_outbox_0
-          UNION ALL SELECT tableoid, * FROM @extschema@.kafka_outbox_1
-          UNION ALL SELECT tableoid, * FROM @extschema@.kafka_outbox_2) o
+    FROM (SELECT * FROM @extschema@.kafka_outbox_0
+          UNION ALL SELECT * FROM @extschema@.kafka_outbox_1
+          UNION ALL SELECT * FROM @extschema@.kafka_outbox_2) o
     LEFT JOIN @extschema@.kafka_relay_progress p ON p.serverid = o.serverid AND p.mapping = o.mapping
     WHERE p.serverid IS NULL
         OR NOT (pg_catalog.pg_visible_in_snapshot(o.xid, p.done)

@@ -40,6 +40,27 @@ table_size(Oid table)
 	return DatumGetInt64(DirectFunctionCall1(pg_table_size, ObjectIdGetDatum(table)));
 }
 
+/* True where a table has no block: its TOAST table's index always has one. */
+static bool
+is_empty(Oid table)
+{
+	return DatumGetInt64(DirectFunctionCall2(pg_relation_size, ObjectIdGetDatum(table),
+											 CStringGetTextDatum("main"))) == 0;
+}
+
+/* The rows of a table that were not sent, o, as the view kafka_outbox_rows has those of all. */
+static char *
+unsent_rows(int n)
+{
+	const char *schema = kafka_relay_schema();
+
+	return psprintf("%s.kafka_outbox_%d o WHERE NOT EXISTS (SELECT FROM %s.kafka_relay_progress p "
+					"WHERE p.serverid = o.serverid AND p.mapping = o.mapping "
+					"AND (pg_catalog.pg_visible_in_snapshot(o.xid, p.done) "
+					"OR p.round IS NOT NULL AND o.id <= p.last_id "
+					"AND pg_catalog.pg_visible_in_snapshot(o.xid, p.round)))", schema, n, schema);
+}
+
 /* True where the row of each relay that came last was sent: worth a look at all of them. */
 static bool
 looks_sent(int n)
@@ -62,29 +83,23 @@ looks_sent(int n)
 static void
 bury_orphans(int n)
 {
-	const char *schema = kafka_relay_schema();
-
 	kafka_relay_execute(psprintf("INSERT INTO %s.kafka_dead_letters (relay, topic, partition, "
 								 "\"timestamp\", key, value, headers, error, role) "
 								 "SELECT server, topic, partition, \"timestamp\", key, value, headers, "
 								 "'the server was dropped before the message was sent', role "
-								 "FROM %s.kafka_outbox_rows o WHERE tableoid = $1 AND NOT EXISTS "
-								 "(SELECT FROM pg_catalog.pg_foreign_server s WHERE s.oid = o.serverid)",
-								 schema, schema),
-						1, (Oid[1]){OIDOID}, (Datum[1]){ObjectIdGetDatum(outbox_table(n))}, NULL,
-						SPI_OK_INSERT);
+								 "FROM %s AND NOT EXISTS (SELECT FROM pg_catalog.pg_foreign_server s "
+								 "WHERE s.oid = o.serverid)", kafka_relay_schema(), unsent_rows(n)),
+						0, NULL, NULL, NULL, SPI_OK_INSERT);
 }
 
-/* True where a row has not been sent. Nobody can add to the table now. */
+/* True where a row has not been sent, and can be. Nobody can add to the table now. */
 static bool
 has_unsent_rows(int n)
 {
-	kafka_relay_execute(psprintf("SELECT EXISTS (SELECT FROM %s.kafka_outbox_rows o "
-								 "WHERE tableoid = $1 AND EXISTS (SELECT FROM "
+	kafka_relay_execute(psprintf("SELECT EXISTS (SELECT FROM %s AND EXISTS (SELECT FROM "
 								 "pg_catalog.pg_foreign_server s WHERE s.oid = o.serverid))",
-								 kafka_relay_schema()),
-						1, (Oid[1]){OIDOID}, (Datum[1]){ObjectIdGetDatum(outbox_table(n))}, NULL,
-						SPI_OK_SELECT);
+								 unsent_rows(n)),
+						0, NULL, NULL, NULL, SPI_OK_SELECT);
 	return kafka_relay_bool(1);
 }
 
@@ -155,7 +170,7 @@ kafka_relay_rotate(void)
 	current = DatumGetInt32(kafka_relay_column(0, 1, &(bool){false}));
 	for (int n = 0; n < KAFKA_OUTBOX_TABLES; n++)
 	{
-		if (n != current && (table_size(outbox_table(n)) == 0 || try_to_empty(n)))
+		if (n != current && (is_empty(outbox_table(n)) || try_to_empty(n)))
 			empty = n;
 	}
 	if (empty >= 0 && table_size(outbox_table(current)) / 1024 >= kafka_outbox_segment_size)
