@@ -480,7 +480,7 @@ record_batch(Relay *relay, List *rows)
 }
 
 /*
- * The next batch, recorded; NIL where nothing waits. A batch that was recorded before is taken up
+ * The next batch, recorded; NIL where nothing waits, or the relay is to stop. A batch that was recorded before is taken up
  * again just as it was.
  */
 static List *
@@ -490,8 +490,11 @@ next_batch(Relay *relay)
 	List	   *rows;
 
 	begin_transaction();
+	state->stopped = kafka_relay_is_stopped(state);
 	MemoryContextSwitchTo(relay->cycle_context);
-	if (state->batch)
+	if (state->stopped)
+		rows = NIL;
+	else if (state->batch)
 		rows = kafka_relay_fetch(state, state->batch_to, relay->cycle_context);
 	else
 	{
@@ -547,12 +550,6 @@ cycle(Relay *relay)
 	rows = next_batch(relay);
 	if (rows != NIL)
 		send_batch(relay, rows);
-	else
-	{
-		begin_transaction();
-		relay->state->stopped = kafka_relay_is_stopped(relay->state);
-		commit_transaction();
-	}
 	if (TimestampDifferenceExceeds(relay->rotated_at, GetCurrentTimestamp(), 1000))
 	{
 		relay->rotated_at = GetCurrentTimestamp();
@@ -648,6 +645,8 @@ try_cycle(Relay *relay, const KafkaRelayArguments *arguments)
 		if (relay->state->fenced || relay->state->stopped)
 			end_relay();
 		result = cycle(relay) ? CYCLE_MORE : CYCLE_IDLE;
+		if (relay->state->stopped)
+			end_relay();
 	}
 	PG_CATCH();
 	{

@@ -44,6 +44,12 @@ typedef struct RelayState
 
 /* relay_store.c: each runs inside a transaction of the caller's, with SPI connected. */
 
+/*
+ * True where a relay's row was written in another database than this: then this one was restored from
+ * a dump, or is a copy, and so are all rows.
+ */
+extern bool kafka_relay_is_copy(void);
+
 /* Read the relay's rows, or make them; allocated in the given context. */
 extern RelayState *kafka_relay_load(Oid serverid, Oid mapping, MemoryContext context);
 

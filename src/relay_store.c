@@ -81,17 +81,13 @@ read_excluded(Datum datum)
 	return result;
 }
 
-/*
- * True where a relay's row was written in another database than this: then this one was restored from
- * a dump, or is a copy, and so are all rows.
- */
-static bool
-is_copy(int64 system_identifier)
+bool
+kafka_relay_is_copy(void)
 {
 	Oid			types[] = {INT8OID, OIDOID};
 	Datum		values[2];
 
-	values[0] = Int64GetDatum(system_identifier);
+	values[0] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[1] = ObjectIdGetDatum(MyDatabaseId);
 	kafka_relay_execute(psprintf("SELECT EXISTS (SELECT FROM %s.kafka_relay "
 								 "WHERE system_identifier <> $1 OR databaseid <> $2)",
@@ -107,14 +103,13 @@ load_relay(RelayState *state, MemoryContext context)
 	Oid			types[] = {OIDOID, OIDOID, TEXTOID, INT4OID, INT8OID, OIDOID, BOOLOID};
 	Datum		values[7];
 	const char *schema = kafka_relay_schema();
-	int64		system_identifier = (int64) GetSystemIdentifier();
-	bool		copy = is_copy(system_identifier);
+	bool		copy = kafka_relay_is_copy();
 
 	values[0] = ObjectIdGetDatum(state->serverid);
 	values[1] = ObjectIdGetDatum(state->mapping);
 	values[2] = CStringGetTextDatum(state->server);
 	values[3] = Int32GetDatum(MyProcPid);
-	values[4] = Int64GetDatum(system_identifier);
+	values[4] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[5] = ObjectIdGetDatum(MyDatabaseId);
 	values[6] = BoolGetDatum(copy);
 	kafka_relay_execute(psprintf("INSERT INTO %s.kafka_relay AS r (serverid, mapping, server, pid, "
