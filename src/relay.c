@@ -692,9 +692,9 @@ relay_loop(Relay *relay, const KafkaRelayArguments *arguments)
 
 	for (;;)
 	{
+		QueryCancelPending = false;
 		if (got_sigterm)
 			end_relay();
-		QueryCancelPending = false;
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;
