@@ -49,15 +49,16 @@
 
 #define CONTROL_TOPIC "_kafka_fdw_relay"
 #define MAX_MESSAGE_TIMEOUT 10000	/* ms: a message may not outlive its transaction */
-#define FIRST_PAUSE 500				/* ms after a failure; doubled up to the last */
+#define FIRST_PAUSE 500			/* ms after a failure; doubled up to the last */
 #define LAST_PAUSE 5000
-#define ROTATION_INTERVAL 1000		/* ms */
-#define FIRST_NAP 100				/* ms, in the first second: who started us may not have committed */
+#define ROTATION_INTERVAL 1000	/* ms */
+#define FIRST_NAP 100			/* ms, in the first second: who started us may not have committed */
 #define MANY_IDS 10000
 #define LOCK_TRIES 100
-#define FENCE_INTERVAL 60000		/* ms: twice fenced in that time is not by chance */
+#define FENCE_INTERVAL 60000	/* ms: twice fenced in that time is not by chance */
 
-#define KAFKA_ERRCODE_STOP ERRCODE_OPERATOR_INTERVENTION	/* of an error after which it does not go on */
+#define KAFKA_STOP_SQLSTATE ERRCODE_OPERATOR_INTERVENTION	/* of an error after which it does not
+															 * go on */
 
 /* The relay of this process. */
 typedef struct Relay
@@ -375,7 +376,7 @@ check_refusal(Relay *relay, const KafkaRefusal *refusal, List *rows)
 				 errdetail_internal("%s.", refusal->reason)));
 	if (relay->server->outbox_stops)
 		ereport(ERROR,
-				(errcode(KAFKA_ERRCODE_STOP),
+				(errcode(KAFKA_STOP_SQLSTATE),
 				 errmsg("Kafka refuses message %lld of the outbox, for topic \"%s\"",
 						(long long) refusal->number, find_row(rows, refusal->number)->topic),
 				 errdetail_internal("%s.", refusal->reason),
@@ -574,8 +575,8 @@ recover(Relay *relay)
 {
 	MemoryContext oldcontext = MemoryContextSwitchTo(relay->kafka_context);
 	ErrorData  *error = CopyErrorData();
-	bool		fenced = error->sqlerrcode == KAFKA_ERRCODE_FENCED;
-	bool		stop = error->sqlerrcode == KAFKA_ERRCODE_STOP;
+	bool		fenced = error->sqlerrcode == KAFKA_FENCED_SQLSTATE;
+	bool		stop = error->sqlerrcode == KAFKA_STOP_SQLSTATE;
 	char	   *text = error->detail ? psprintf("%s: %s", error->message, error->detail)
 		: pstrdup(error->message);
 	const char *what = "waiting";

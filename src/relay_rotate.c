@@ -184,10 +184,11 @@ kafka_relay_rotate(void)
 	const char *schema = kafka_relay_schema();
 	int			current;
 	int			empty = -1;
+	bool		isnull;
 
 	kafka_relay_execute(psprintf("SELECT n FROM %s.kafka_outbox_current", schema), 0, NULL, NULL, NULL,
 						SPI_OK_SELECT);
-	current = DatumGetInt32(kafka_relay_column(0, 1, &(bool){false}));
+	current = DatumGetInt32(kafka_relay_column(0, 1, &isnull));
 	for (int n = 0; n < KAFKA_OUTBOX_TABLES; n++)
 	{
 		if (n != current && (is_empty(outbox_table(n)) || try_to_empty(n)))
