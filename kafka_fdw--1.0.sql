@@ -225,6 +225,273 @@ COMMENT ON FUNCTION @extschema@.kafka_send_on_commit(pg_catalog.text, pg_catalog
     IS 'hold a message until the transaction commits, then send it, and commit only if Kafka has it';
 
 ----------------------------------------------------------------------
+-- The outbox
+----------------------------------------------------------------------
+
+CREATE SEQUENCE @extschema@.kafka_outbox_id;
+
+-- Rows are only ever inserted, into one of the three at a time; one whose rows are all sent is
+-- truncated. Only C code inserts, so nobody is granted that.
+CREATE TABLE @extschema@.kafka_outbox_0 (
+    id pg_catalog.int8 NOT NULL,
+    xid pg_catalog.xid8 NOT NULL,
+    serverid pg_catalog.oid NOT NULL,
+    mapping pg_catalog.regrole NOT NULL,
+    server pg_catalog.text NOT NULL,
+    role pg_catalog.regrole NOT NULL,
+    queued_at pg_catalog.timestamptz NOT NULL,
+    topic pg_catalog.text NOT NULL,
+    partition pg_catalog.int4,
+    key pg_catalog.bytea,
+    value pg_catalog.bytea,
+    headers @extschema@.kafka_header[],
+    "timestamp" pg_catalog.timestamptz
+);
+CREATE INDEX kafka_outbox_0_id ON @extschema@.kafka_outbox_0 (serverid, mapping, id);
+CREATE INDEX kafka_outbox_0_xid ON @extschema@.kafka_outbox_0 (xid, id);
+COMMENT ON TABLE @extschema@.kafka_outbox_0
+    IS 'messages that wait for a relay, or were sent by one; see the view kafka_outbox';
+
+CREATE TABLE @extschema@.kafka_outbox_1 (
+    id pg_catalog.int8 NOT NULL,
+    xid pg_catalog.xid8 NOT NULL,
+    serverid pg_catalog.oid NOT NULL,
+    mapping pg_catalog.regrole NOT NULL,
+    server pg_catalog.text NOT NULL,
+    role pg_catalog.regrole NOT NULL,
+    queued_at pg_catalog.timestamptz NOT NULL,
+    topic pg_catalog.text NOT NULL,
+    partition pg_catalog.int4,
+    key pg_catalog.bytea,
+    value pg_catalog.bytea,
+    headers @extschema@.kafka_header[],
+    "timestamp" pg_catalog.timestamptz
+);
+CREATE INDEX kafka_outbox_1_id ON @extschema@.kafka_outbox_1 (serverid, mapping, id);
+CREATE INDEX kafka_outbox_1_xid ON @extschema@.kafka_outbox_1 (xid, id);
+COMMENT ON TABLE @extschema@.kafka_outbox_1
+    IS 'messages that wait for a relay, or were sent by one; see the view kafka_outbox';
+
+CREATE TABLE @extschema@.kafka_outbox_2 (
+    id pg_catalog.int8 NOT NULL,
+    xid pg_catalog.xid8 NOT NULL,
+    serverid pg_catalog.oid NOT NULL,
+    mapping pg_catalog.regrole NOT NULL,
+    server pg_catalog.text NOT NULL,
+    role pg_catalog.regrole NOT NULL,
+    queued_at pg_catalog.timestamptz NOT NULL,
+    topic pg_catalog.text NOT NULL,
+    partition pg_catalog.int4,
+    key pg_catalog.bytea,
+    value pg_catalog.bytea,
+    headers @extschema@.kafka_header[],
+    "timestamp" pg_catalog.timestamptz
+);
+CREATE INDEX kafka_outbox_2_id ON @extschema@.kafka_outbox_2 (serverid, mapping, id);
+CREATE INDEX kafka_outbox_2_xid ON @extschema@.kafka_outbox_2 (xid, id);
+COMMENT ON TABLE @extschema@.kafka_outbox_2
+    IS 'messages that wait for a relay, or were sent by one; see the view kafka_outbox';
+
+CREATE TABLE @extschema@.kafka_outbox_current (n pg_catalog.int4 NOT NULL);
+INSERT INTO @extschema@.kafka_outbox_current VALUES (0);
+COMMENT ON TABLE @extschema@.kafka_outbox_current
+    IS 'the number of the outbox table that messages are inserted into';
+
+CREATE TABLE @extschema@.kafka_relay (
+    serverid pg_catalog.oid NOT NULL,
+    mapping pg_catalog.regrole NOT NULL,
+    server pg_catalog.text NOT NULL,
+    identity pg_catalog.uuid NOT NULL,
+    system_identifier pg_catalog.int8 NOT NULL,
+    databaseid pg_catalog.oid NOT NULL,
+    pid pg_catalog.int4,
+    state pg_catalog.text NOT NULL,
+    stopped pg_catalog.bool NOT NULL DEFAULT false,
+    last_error pg_catalog.text,
+    last_error_at pg_catalog.timestamptz,
+    PRIMARY KEY (serverid, mapping)
+);
+COMMENT ON TABLE @extschema@.kafka_relay
+    IS 'the relays and what they are doing; see the view kafka_relays';
+GRANT SELECT ON @extschema@.kafka_relay TO pg_monitor;
+
+-- Apart from kafka_relay, which every writer looks into: a row is updated with each batch.
+CREATE TABLE @extschema@.kafka_relay_progress (
+    serverid pg_catalog.oid NOT NULL,
+    mapping pg_catalog.regrole NOT NULL,
+    done pg_catalog.pg_snapshot NOT NULL,
+    done_id pg_catalog.int8 NOT NULL,
+    round pg_catalog.pg_snapshot,
+    round_id pg_catalog.int8 NOT NULL,
+    last_id pg_catalog.int8 NOT NULL,
+    batch pg_catalog.text,
+    batch_to pg_catalog.int8,
+    batch_rows pg_catalog.int8,
+    excluded pg_catalog.int8[] NOT NULL DEFAULT '{}',
+    sent pg_catalog.int8 NOT NULL DEFAULT 0,
+    refused pg_catalog.int8 NOT NULL DEFAULT 0,
+    last_success pg_catalog.timestamptz,
+    PRIMARY KEY (serverid, mapping)
+);
+COMMENT ON TABLE @extschema@.kafka_relay_progress
+    IS 'how far each relay has come; see the view kafka_relays';
+GRANT SELECT ON @extschema@.kafka_relay_progress TO pg_monitor;
+
+-- Granted to nobody: all rows with their messages.
+CREATE VIEW @extschema@.kafka_outbox_rows AS
+    SELECT o.*
+    FROM (SELECT * FROM @extschema@.kafka_outbox_0
+          UNION ALL SELECT * FROM @extschema@.kafka_outbox_1
+          UNION ALL SELECT * FROM @extschema@.kafka_outbox_2) o
+    LEFT JOIN @extschema@.kafka_relay_progress p ON p.serverid = o.serverid AND p.mapping = o.mapping
+    WHERE p.serverid IS NULL
+        OR NOT (pg_catalog.pg_visible_in_snapshot(o.xid, p.done)
+                OR p.round IS NOT NULL AND o.id <= p.last_id
+                   AND pg_catalog.pg_visible_in_snapshot(o.xid, p.round));
+COMMENT ON VIEW @extschema@.kafka_outbox_rows
+    IS 'the rows of the outbox that wait to be relayed; see the view kafka_outbox';
+
+CREATE VIEW @extschema@.kafka_outbox WITH (security_barrier = true) AS
+    SELECT id, queued_at, server, topic, partition, key, value, headers, role
+    FROM @extschema@.kafka_outbox_rows
+    WHERE pg_catalog.pg_has_role(role::pg_catalog.oid, 'USAGE');
+COMMENT ON VIEW @extschema@.kafka_outbox
+    IS 'the messages that wait to be relayed to Kafka; a role sees its own';
+GRANT SELECT ON @extschema@.kafka_outbox TO PUBLIC;
+
+-- All relays, and no message. A process that ended, however it did, is none.
+CREATE VIEW @extschema@.kafka_relays AS
+    SELECT r.server, CASE WHEN r.mapping::pg_catalog.oid = 0 THEN 'public' ELSE r.mapping::pg_catalog.text END AS mapping,
+           CASE WHEN r.state = 'fenced' THEN 'fenced' WHEN r.stopped THEN 'stopped'
+                WHEN a.pid IS NULL THEN 'down' ELSE r.state END AS state, a.pid,
+           w.waiting, w.oldest, w.bytes, p.sent, p.refused, r.last_error, r.last_error_at, p.last_success
+    FROM @extschema@.kafka_relay r
+    LEFT JOIN @extschema@.kafka_relay_progress p ON p.serverid = r.serverid AND p.mapping = r.mapping
+    LEFT JOIN pg_catalog.pg_stat_get_activity(NULL) a ON a.pid = r.pid AND a.datid = r.databaseid
+        AND a.backend_type = 'kafka_fdw relay'
+    LEFT JOIN LATERAL (
+        SELECT pg_catalog.count(*) AS waiting, pg_catalog.min(o.queued_at) AS oldest,
+               coalesce(pg_catalog.sum(pg_catalog.pg_column_size(o.value)), 0)::pg_catalog.int8 AS bytes
+        FROM @extschema@.kafka_outbox_rows o
+        WHERE o.serverid = r.serverid AND o.mapping = r.mapping) w ON true;
+COMMENT ON VIEW @extschema@.kafka_relays
+    IS 'the relays, what they are doing and how far they have come; contacts nobody';
+GRANT SELECT ON @extschema@.kafka_relays TO pg_monitor;
+
+CREATE VIEW @extschema@.kafka_outbox_stats AS
+    SELECT o.server, o.topic, pg_catalog.count(*) AS waiting, pg_catalog.min(o.queued_at) AS oldest,
+           pg_catalog.sum(coalesce(pg_catalog.pg_column_size(o.value), 0))::pg_catalog.int8 AS bytes
+    FROM @extschema@.kafka_outbox_rows o
+    GROUP BY o.server, o.topic;
+COMMENT ON VIEW @extschema@.kafka_outbox_stats
+    IS 'how many messages wait to be relayed to each topic, since when, and how large they are';
+GRANT SELECT ON @extschema@.kafka_outbox_stats TO pg_monitor;
+
+CREATE TABLE @extschema@.kafka_dead_letters (
+    id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    subscription pg_catalog.text,
+    relay pg_catalog.text,
+    topic pg_catalog.text NOT NULL,
+    partition pg_catalog.int4,
+    "offset" pg_catalog.int8,
+    "timestamp" pg_catalog.timestamptz,
+    key pg_catalog.bytea,
+    value pg_catalog.bytea,
+    headers @extschema@.kafka_header[],
+    error pg_catalog.text NOT NULL,
+    failed_at pg_catalog.timestamptz NOT NULL DEFAULT pg_catalog.now(),
+    role pg_catalog.regrole NOT NULL
+);
+COMMENT ON TABLE @extschema@.kafka_dead_letters
+    IS 'messages that Kafka refused for good, or that could not be taken from it';
+ALTER TABLE @extschema@.kafka_dead_letters ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own_rows ON @extschema@.kafka_dead_letters
+    USING (pg_catalog.pg_has_role(role::pg_catalog.oid, 'USAGE'));
+GRANT SELECT, DELETE ON @extschema@.kafka_dead_letters TO PUBLIC;
+
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_outbox_0', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_outbox_1', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_outbox_2', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_outbox_id', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_relay', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_relay_progress', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_dead_letters', '');
+
+CREATE FUNCTION @extschema@.kafka_enqueue(
+    topic pg_catalog.text,
+    value pg_catalog.text,
+    key pg_catalog.text DEFAULT NULL,
+    partition pg_catalog.int4 DEFAULT NULL,
+    headers pg_catalog.jsonb DEFAULT NULL,
+    "timestamp" pg_catalog.timestamptz DEFAULT NULL,
+    server pg_catalog.name DEFAULT NULL)
+RETURNS pg_catalog.int8
+AS 'MODULE_PATHNAME', 'kafka_enqueue_text' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.kafka_enqueue(pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.jsonb, pg_catalog.timestamptz, pg_catalog.name)
+    IS 'store a message in the transaction; a background worker relays it to Kafka, exactly once';
+
+CREATE FUNCTION @extschema@.kafka_enqueue(
+    topic pg_catalog.text,
+    value pg_catalog.bytea,
+    key pg_catalog.bytea DEFAULT NULL,
+    partition pg_catalog.int4 DEFAULT NULL,
+    headers pg_catalog.jsonb DEFAULT NULL,
+    "timestamp" pg_catalog.timestamptz DEFAULT NULL,
+    server pg_catalog.name DEFAULT NULL)
+RETURNS pg_catalog.int8
+AS 'MODULE_PATHNAME', 'kafka_enqueue_bytea' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.kafka_enqueue(pg_catalog.text, pg_catalog.bytea, pg_catalog.bytea, pg_catalog.int4, pg_catalog.jsonb, pg_catalog.timestamptz, pg_catalog.name)
+    IS 'store a message in the transaction; a background worker relays it to Kafka, exactly once';
+
+CREATE FUNCTION @extschema@.kafka_enqueue(
+    topic pg_catalog.text,
+    value pg_catalog.json,
+    key pg_catalog.text DEFAULT NULL,
+    partition pg_catalog.int4 DEFAULT NULL,
+    headers pg_catalog.jsonb DEFAULT NULL,
+    "timestamp" pg_catalog.timestamptz DEFAULT NULL,
+    server pg_catalog.name DEFAULT NULL)
+RETURNS pg_catalog.int8
+AS 'MODULE_PATHNAME', 'kafka_enqueue_text' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.kafka_enqueue(pg_catalog.text, pg_catalog.json, pg_catalog.text, pg_catalog.int4, pg_catalog.jsonb, pg_catalog.timestamptz, pg_catalog.name)
+    IS 'store a message in the transaction; a background worker relays it to Kafka, exactly once';
+
+CREATE FUNCTION @extschema@.kafka_enqueue(
+    topic pg_catalog.text,
+    value pg_catalog.jsonb,
+    key pg_catalog.text DEFAULT NULL,
+    partition pg_catalog.int4 DEFAULT NULL,
+    headers pg_catalog.jsonb DEFAULT NULL,
+    "timestamp" pg_catalog.timestamptz DEFAULT NULL,
+    server pg_catalog.name DEFAULT NULL)
+RETURNS pg_catalog.int8
+AS 'MODULE_PATHNAME', 'kafka_enqueue_jsonb' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.kafka_enqueue(pg_catalog.text, pg_catalog.jsonb, pg_catalog.text, pg_catalog.int4, pg_catalog.jsonb, pg_catalog.timestamptz, pg_catalog.name)
+    IS 'store a message in the transaction; a background worker relays it to Kafka, exactly once';
+
+CREATE FUNCTION @extschema@.kafka_relay_start(server pg_catalog.name DEFAULT NULL)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.kafka_relay_start(pg_catalog.name)
+    IS 'have the relays of a server run, and start them';
+REVOKE EXECUTE ON FUNCTION @extschema@.kafka_relay_start(pg_catalog.name) FROM PUBLIC;
+
+CREATE FUNCTION @extschema@.kafka_relay_stop(server pg_catalog.name DEFAULT NULL)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.kafka_relay_stop(pg_catalog.name)
+    IS 'have the relays of a server stop, until they are started again';
+REVOKE EXECUTE ON FUNCTION @extschema@.kafka_relay_stop(pg_catalog.name) FROM PUBLIC;
+
+CREATE FUNCTION @extschema@.kafka_adopt()
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.kafka_adopt()
+    IS 'let the relays run in this copy of a database: what waits here is then sent from here';
+-- Who calls it on a clone sends what the original sends too.
+REVOKE EXECUTE ON FUNCTION @extschema@.kafka_adopt() FROM PUBLIC;
+
+----------------------------------------------------------------------
 -- Reading a topic that has no foreign table
 ----------------------------------------------------------------------
 

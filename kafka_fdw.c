@@ -29,6 +29,8 @@ _PG_init(void)
 	KafkaSettingInit();
 	KafkaConnectionInit();
 	KafkaPendingInit();
+	KafkaOutboxInit();
+	KafkaLauncherInit();
 }
 
 /* The callbacks, in the order in which a statement meets them. */

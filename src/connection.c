@@ -130,6 +130,15 @@ static const HandleProperty producer_fixed[] = {
 	{NULL, NULL}
 };
 
+/*
+ * How long a producer that died holds back the readers of its topics; a message's time may not be
+ * longer.
+ */
+static const HandleProperty transaction_fixed[] = {
+	{"transaction.timeout.ms", KAFKA_TRANSACTION_TIMEOUT_MS},
+	{NULL, NULL}
+};
+
 static dlist_head handles = DLIST_STATIC_INIT(handles);
 static pg_atomic_uint32 nthreads;	/* threads of ours that have not ended */
 static bool exit_hook_registered = false;
@@ -442,6 +451,11 @@ fill_conf(rd_kafka_conf_t *conf, const KafkaServer *server, KafkaHandleKind kind
 	/* Or kinit would be run, by way of the shell. A library without Kerberos has no such thing. */
 	(void) rd_kafka_conf_set(conf, "sasl.kerberos.min.time.before.relogin", "0", NULL, 0);
 	set_properties(conf, server, producer ? producer_fixed : consumer_fixed);
+	if (producer && server->transactional_id)
+	{
+		set_property(conf, server, "transactional.id", server->transactional_id);
+		set_properties(conf, server, transaction_fixed);
+	}
 	if (!producer)
 		set_property(conf, server, "isolation.level",
 					 server->read_committed ? "read_committed" : "read_uncommitted");
@@ -462,9 +476,10 @@ make_key(const KafkaServer *server, KafkaHandleKind kind)
 	ListCell   *lc;
 
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "%d/%u/%u/%u/%d/%d/%d", kind, server->serverid, server->userid,
+	appendStringInfo(&buf, "%d/%u/%u/%u/%d/%d/%d/%s", kind, server->serverid, server->userid,
 					 server->umid, server->read_committed, server->auto_create_topics,
-					 server->message_timeout);
+					 server->message_timeout,
+					 server->transactional_id ? server->transactional_id : "");
 	foreach(lc, server->properties)
 	{
 		KafkaProperty *property = (KafkaProperty *) lfirst(lc);

@@ -27,6 +27,9 @@ typedef enum KafkaHandleKind
 	KAFKA_HANDLE_PRODUCER
 } KafkaHandleKind;
 
+/* The time of a transaction, in ms, as a property's value; see producer_transaction.c. */
+#define KAFKA_TRANSACTION_TIMEOUT_MS "10000"
+
 typedef struct KafkaHandle
 {
 	dlist_node	node;			/* in the backend's list of all handles */

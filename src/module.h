@@ -8,5 +8,7 @@
 extern void KafkaSettingInit(void);
 extern void KafkaConnectionInit(void);
 extern void KafkaPendingInit(void);
+extern void KafkaOutboxInit(void);
+extern void KafkaLauncherInit(void);
 
 #endif							/* KAFKA_MODULE_H */

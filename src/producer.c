@@ -354,57 +354,6 @@ KafkaBatchBegin(const KafkaServer *server, const char *topic)
 	return batch;
 }
 
-/* librdkafka's form of the headers; it owns them once the message is taken. */
-static rd_kafka_headers_t *
-make_headers(const KafkaOutgoing *message, Size *bytes)
-{
-	rd_kafka_headers_t *headers = rd_kafka_headers_new(message->nheaders);
-
-	for (int i = 0; i < message->nheaders; i++)
-	{
-		KafkaHeader *header = &message->headers[i];
-
-		rd_kafka_header_add(headers, header->name, -1, header->value, (ssize_t) header->len);
-		*bytes += strlen(header->name) + header->len + MESSAGE_OVERHEAD / 4;
-	}
-	return headers;
-}
-
-/* Give a message to librdkafka, which copies it. */
-static rd_kafka_resp_err_t
-produce(KafkaBatch *batch, const KafkaOutgoing *message, void *number, Size *header_bytes)
-{
-	rd_kafka_headers_t *headers;
-	rd_kafka_resp_err_t err;
-
-	*header_bytes = 0;
-	if (message->nheaders == 0 && message->timestamp == KAFKA_NO_TIMESTAMP)
-	{
-		/* the quicker call, without either */
-		if (rd_kafka_produce(batch->rkt, message->partition, RD_KAFKA_MSG_F_COPY,
-							 unconstify(char *, message->value), message->valuelen, message->key,
-							 message->keylen, number) == 0)
-			return RD_KAFKA_RESP_ERR_NO_ERROR;
-		return rd_kafka_last_error();
-	}
-
-	headers = message->nheaders > 0 ? make_headers(message, header_bytes) : NULL;
-	err = rd_kafka_producev(batch->sender->handle->rk,
-							RD_KAFKA_V_RKT(batch->rkt),
-							RD_KAFKA_V_PARTITION(message->partition),
-							RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY),
-							RD_KAFKA_V_VALUE(unconstify(char *, message->value), message->valuelen),
-							RD_KAFKA_V_KEY(message->key, message->keylen),
-							RD_KAFKA_V_TIMESTAMP(message->timestamp == KAFKA_NO_TIMESTAMP ? 0
-												 : message->timestamp),
-							RD_KAFKA_V_OPAQUE(number),
-							RD_KAFKA_V_HEADERS(headers),
-							RD_KAFKA_V_END);
-	if (err != RD_KAFKA_RESP_ERR_NO_ERROR && headers)
-		rd_kafka_headers_destroy(headers);
-	return err;
-}
-
 /*
  * librdkafka refused a message. Returns where it is worth another try: room was made, or what the
  * handle knows of the topic was out of date. Raises the error otherwise.
@@ -456,7 +405,6 @@ KafkaBatchAdd(KafkaBatch *batch, const KafkaOutgoing *message)
 	Sender	   *sender = batch->sender;
 	uintptr_t	number = sender->serial << ROW_BITS | ((uintptr_t) (sender->nadded + 1) & ROW_MASK);
 	Size		bytes = MESSAGE_OVERHEAD;
-	Size		header_bytes;
 	rd_kafka_resp_err_t err;
 
 	check_not_broken_off(sender);
@@ -469,7 +417,7 @@ KafkaBatchAdd(KafkaBatch *batch, const KafkaOutgoing *message)
 
 	for (int attempt = 0;; attempt++)
 	{
-		err = produce(batch, message, (void *) number, &header_bytes);
+		err = kafka_produce_message(sender->handle->rk, batch->rkt, message, (void *) number);
 		if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
 			break;
 		handle_refusal(batch, message, err, attempt);
@@ -479,7 +427,7 @@ KafkaBatchAdd(KafkaBatch *batch, const KafkaOutgoing *message)
 	sender->nadded++;
 	sender->pending++;
 	sender->pending_bytes += bytes;
-	sender->header_bytes += header_bytes;
+	sender->header_bytes += kafka_message_header_bytes(message);
 
 	if (sender->pending > MAX_PENDING_MESSAGES ||
 		sender->pending_bytes + sender->header_bytes > MAX_PENDING_BYTES)

@@ -63,6 +63,18 @@ struct KafkaBatch
 	rd_kafka_topic_t *rkt;		/* NULL once finished */
 };
 
+/* producer_message.c */
+
+/*
+ * Give a message to librdkafka, which copies it. "number" comes back in the delivery report. NULL
+ * value and key are told from empty ones; a timestamp of 0 would mean now.
+ */
+extern rd_kafka_resp_err_t kafka_produce_message(rd_kafka_t *rk, rd_kafka_topic_t *rkt,
+												 const KafkaOutgoing *message, void *number);
+
+/* The bytes that a message's headers take, which no report repeats. */
+extern Size kafka_message_header_bytes(const KafkaOutgoing *message);
+
 /*
  * Break a sender off: drop what is not sent, let what is under way be answered if that happens
  * soon, so that its outcome is known, and then stop waiting for it. The handle is not used again.

@@ -25,6 +25,7 @@
 #include "header.h"
 #include "message.h"
 #include "option.h"
+#include "outbox.h"
 #include "pending.h"
 #include "producer.h"
 #include "scan.h"
@@ -74,6 +75,9 @@ PG_FUNCTION_INFO_V1(kafka_produce_jsonb);
 PG_FUNCTION_INFO_V1(kafka_send_on_commit_text);
 PG_FUNCTION_INFO_V1(kafka_send_on_commit_bytea);
 PG_FUNCTION_INFO_V1(kafka_send_on_commit_jsonb);
+PG_FUNCTION_INFO_V1(kafka_enqueue_text);
+PG_FUNCTION_INFO_V1(kafka_enqueue_bytea);
+PG_FUNCTION_INFO_V1(kafka_enqueue_jsonb);
 
 /* Something changed that the choice of the server, or the right to use it, may have rested on. */
 static void
@@ -272,6 +276,25 @@ hold_message(FunctionCallInfo fcinfo, SendType type)
 	PG_RETURN_VOID();
 }
 
+/* Store what the arguments say in the outbox; its id. */
+static Datum
+enqueue_message(FunctionCallInfo fcinfo, SendType type)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "kafka_enqueue",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext oldcontext = MemoryContextSwitchTo(context);
+	KafkaServer *server;
+	KafkaOutgoing message;
+	char	   *topic;
+	int64		id;
+
+	server = get_arguments(fcinfo, type, "kafka_enqueue()", &topic, &message);
+	id = KafkaOutboxAdd(server, topic, &message);
+	MemoryContextSwitchTo(oldcontext);
+	MemoryContextDelete(context);
+	PG_RETURN_INT64(id);
+}
+
 /* The offset, NULL in the rare case that the broker stored the message and did not say where. */
 static Datum
 send_and_return_offset(FunctionCallInfo fcinfo, SendType type)
@@ -364,4 +387,22 @@ Datum
 kafka_send_on_commit_jsonb(PG_FUNCTION_ARGS)
 {
 	return hold_message(fcinfo, SEND_JSONB);
+}
+
+Datum
+kafka_enqueue_text(PG_FUNCTION_ARGS)
+{
+	return enqueue_message(fcinfo, SEND_TEXT);
+}
+
+Datum
+kafka_enqueue_bytea(PG_FUNCTION_ARGS)
+{
+	return enqueue_message(fcinfo, SEND_BYTEA);
+}
+
+Datum
+kafka_enqueue_jsonb(PG_FUNCTION_ARGS)
+{
+	return enqueue_message(fcinfo, SEND_JSONB);
 }

@@ -24,6 +24,10 @@ double		kafka_max_scan_messages = 0;
 int			kafka_max_timeout = 3600 * 1000;
 int			kafka_max_buffer_size = 1024 * 1024;
 int			kafka_max_pending_size = 64 * 1024;
+int			kafka_outbox_max_size = 10 * 1024 * 1024;
+int			kafka_outbox_when_full = ERROR;
+int			kafka_outbox_segment_size = 64 * 1024;
+int			kafka_relay_naptime = 5000;
 
 static const struct config_enum_entry mode_names[] = {
 	{"on", KAFKA_MODE_ON, false},
@@ -35,6 +39,12 @@ static const struct config_enum_entry mode_names[] = {
 	{"false", KAFKA_MODE_OFF, true},
 	{"no", KAFKA_MODE_OFF, true},
 	{"0", KAFKA_MODE_OFF, true},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry when_full_names[] = {
+	{"error", ERROR, false},
+	{"warning", WARNING, false},
 	{NULL, 0, false}
 };
 
@@ -85,6 +95,30 @@ KafkaSettingInit(void)
 							"A transaction that would hold more fails.",
 							&kafka_max_pending_size, 64 * 1024, 64, INT_MAX,
 							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("kafka_fdw.outbox_max_size",
+							"Sets the size of the outbox above which it counts as full.",
+							"What was sent counts too, until its table is emptied.",
+							&kafka_outbox_max_size, 10 * 1024 * 1024, 1024, INT_MAX,
+							PGC_SUSET, GUC_UNIT_KB, NULL, NULL, NULL);
+
+	DefineCustomEnumVariable("kafka_fdw.outbox_when_full",
+							 "Sets whether a message for a full outbox is an error or a warning.",
+							 NULL,
+							 &kafka_outbox_when_full, ERROR, when_full_names,
+							 PGC_SUSET, 0, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("kafka_fdw.outbox_segment_size",
+							"Sets the size at which the outbox goes on in another table.",
+							"A table whose messages have all been sent is emptied.",
+							&kafka_outbox_segment_size, 64 * 1024, 64, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_KB, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("kafka_fdw.relay_naptime",
+							"Sets how often a relay looks for messages that it was not woken for.",
+							NULL,
+							&kafka_relay_naptime, 5000, 100, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("kafka_fdw");
 }

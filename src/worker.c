@@ -1,0 +1,46 @@
+/*
+ * worker.c
+ *		Starting the extension's background workers, and telling whether they run.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+
+#include "worker.h"
+
+#define LIBRARY "kafka_fdw"
+#define RELAY_RESTART 5			/* seconds */
+#define LOCK_CLASS 0x6b66		/* the fourth field of an advisory lock: SQL's are 1 and 2 */
+
+void
+KafkaWorkerLockTag(LOCKTAG *tag, Oid serverid, Oid mapping, KafkaRelayLock lock)
+{
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, serverid, mapping, LOCK_CLASS + (int) lock);
+}
+
+void
+KafkaWorkerFill(BackgroundWorker *worker, const char *function, const char *name, int restart)
+{
+	memset(worker, 0, sizeof(BackgroundWorker));
+	worker->bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker->bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker->bgw_restart_time = restart;
+	strlcpy(worker->bgw_library_name, LIBRARY, sizeof(worker->bgw_library_name));
+	strlcpy(worker->bgw_function_name, function, sizeof(worker->bgw_function_name));
+	strlcpy(worker->bgw_name, name, sizeof(worker->bgw_name));
+	strlcpy(worker->bgw_type, name, sizeof(worker->bgw_type));
+}
+
+BackgroundWorkerHandle *
+KafkaWorkerStartRelay(Oid serverid, Oid mapping)
+{
+	BackgroundWorker worker;
+	BackgroundWorkerHandle *handle;
+	KafkaRelayArguments arguments = {MyDatabaseId, serverid, mapping};
+
+	KafkaWorkerFill(&worker, "kafka_relay_main", "kafka_fdw relay", RELAY_RESTART);
+	memcpy(worker.bgw_extra, &arguments, sizeof(arguments));
+	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
+		return NULL;
+	return handle;
+}

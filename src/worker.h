@@ -1,0 +1,44 @@
+/*
+ * worker.h
+ *		Starting the extension's background workers, and telling whether they run.
+ */
+#ifndef KAFKA_WORKER_H
+#define KAFKA_WORKER_H
+
+#include "postmaster/bgworker.h"
+#include "storage/lock.h"
+
+/* How the types of our workers begin, as pg_stat_activity shows them. */
+#define KAFKA_WORKER_PREFIX "kafka_fdw "
+
+/* What a relay is started with: BackgroundWorker.bgw_extra. */
+typedef struct KafkaRelayArguments
+{
+	Oid			databaseid;
+	Oid			serverid;
+	Oid			mapping;		/* role, InvalidOid for public */
+} KafkaRelayArguments;
+
+/* Locks about a relay. */
+typedef enum KafkaRelayLock
+{
+	KAFKA_RELAY_RUNNING,		/* held by the relay's session */
+	KAFKA_RELAY_STARTING		/* held by a transaction that starts one */
+} KafkaRelayLock;
+
+extern void KafkaWorkerLockTag(LOCKTAG *tag, Oid serverid, Oid mapping, KafkaRelayLock lock);
+
+/*
+ * A worker that runs a function of ours with a connection to a database, as soon as the server is no
+ * standby. restart: seconds after which one that failed is started again, or BGW_NEVER_RESTART.
+ */
+extern void KafkaWorkerFill(BackgroundWorker *worker, const char *function, const char *name,
+							int restart);
+
+/*
+ * Start a relay in the current database; its handle in the current context, NULL where no worker
+ * slot is free.
+ */
+extern BackgroundWorkerHandle *KafkaWorkerStartRelay(Oid serverid, Oid mapping);
+
+#endif							/* KAFKA_WORKER_H */
