@@ -33,6 +33,9 @@ extern int	kafka_verify_certificate(rd_kafka_t *rk, const char *broker, int32_t 
 extern void kafka_note_error(KafkaHandle *handle, rd_kafka_resp_err_t err, const char *text);
 extern void kafka_note_log(KafkaHandle *handle, const char *facility, const char *line);
 
+/* Cut a credential off, in place, where a line of librdkafka's log shows one. */
+extern void kafka_redact_log(char *line);
+
 /* Replace, in place, what is no text of the database, and control characters. */
 extern void kafka_clean_text(char *text);
 

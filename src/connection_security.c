@@ -14,6 +14,7 @@
 
 #include "connection.h"
 #include "connection_private.h"
+#include "property.h"
 
 /* librdkafka's versions that mended what is worked around, or warned of, below. */
 #define TOKENS_RENEWED_SINCE 0x02020000
@@ -189,6 +190,30 @@ kafka_note_log(KafkaHandle *handle, const char *facility, const char *line)
 		note_verdict(handle, line);
 	else if (strcmp(facility, "ERROR") == 0 && strstr(line, "desired partition is ") != NULL)
 		handle->lost_topic = true;
+}
+
+/*
+ * Take the value out of a log line that shows a credential as it is configured: with "debug" librdkafka
+ * prints its configuration, and what it thinks secret does not have sasl.oauthbearer.client.secret (seen
+ * in 2.8). The line is "CONF: [thread]:   name = value".
+ */
+void
+kafka_redact_log(char *line)
+{
+	static const char facility[] = "CONF: ";
+	char	   *equals = strstr(line, " = ");
+	char	   *name = equals;
+	const KafkaPropertyInfo *info;
+
+	if (equals == NULL || strncmp(line, facility, strlen(facility)) != 0)
+		return;
+	while (name > line && name[-1] != ' ')
+		name--;
+	*equals = '\0';
+	info = KafkaPropertyFind(name, NULL);
+	*equals = ' ';
+	if (info && info->class == KAFKA_CLASS_B)
+		equals[strlen(" = ")] = '\0';
 }
 
 /* ------------------------------------------------------------------------

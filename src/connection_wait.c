@@ -92,6 +92,7 @@ serve_log(KafkaHandle *handle, rd_kafka_event_t *event)
 	if (rd_kafka_event_log(event, &facility, &text, &level) == 0)
 	{
 		snprintf(line, sizeof(line), "%s: %s", facility, text);
+		kafka_redact_log(line);
 		kafka_note_log(handle, facility, text);
 	}
 	rd_kafka_event_destroy(event);

@@ -100,6 +100,7 @@ open_consumer(const KafkaServer *server, const char *topic, bool read_committed,
 	consumer->callback.func = release_consumer;
 	consumer->callback.arg = consumer;
 	MemoryContextRegisterResetCallback(consumer->cxt, &consumer->callback);
+	consumer->witness = &consumer->own_witness;
 	consumer->handle = KafkaConnectionCheckout(&consumer->server, kind);
 	return consumer;
 }
@@ -354,7 +355,7 @@ restart(KafkaConsumer *consumer, int nranges, int max_partition)
 	memset(&consumer->feed, 0, sizeof(consumer->feed));
 	consumer->nstarted = consumer->nactive = consumer->ndone = consumer->ntailing = 0;
 	consumer->ncovered = 0;
-	consumer->received = consumer->jumped = 0;
+	consumer->received = consumer->jumped = consumer->vouched = 0;
 	consumer->kick_at = PG_INT64_MAX;
 	consumer->unkicked = consumer->presumed = consumer->doubtful = false;
 	consumer->nap = 0;
@@ -698,7 +699,6 @@ KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message)
 			return false;
 		}
 
-
 		CHECK_FOR_INTERRUPTS();
 		if (consumer->handle->kind == KAFKA_HANDLE_SMALL &&
 			consumer->received - consumer->jumped >= SMALL_SCAN)
@@ -714,6 +714,7 @@ KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message)
 			consumer->nbatch = (int) got;
 			consumer->stall_since = 0;
 			consumer->nap = 0;
+			kafka_consumer_check_batch(consumer);
 			kafka_consumer_plan_kick(consumer);
 			kafka_consumer_look_around(consumer);
 			continue;

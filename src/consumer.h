@@ -9,6 +9,8 @@
 #ifndef KAFKA_CONSUMER_H
 #define KAFKA_CONSUMER_H
 
+#include "datatype/timestamp.h"
+
 #include "compat.h"
 #include "message.h"
 #include "option.h"
@@ -25,11 +27,23 @@ typedef struct KafkaPartition
 	int64		end;			/* the next offset that a reader at this isolation level would see */
 } KafkaPartition;
 
+/* A message that was read, by which the log is known again. */
+typedef struct KafkaWitness
+{
+	bool		known;			/* there is one */
+	int32		partition;
+	int64		offset;
+	uint64		hash;			/* of what it holds */
+	TimestampTz looked;			/* when it was last seen ... */
+	int64		interval;		/* ... and after how many ms to look again */
+} KafkaWitness;
+
 /* A topic at one moment: where its scans start and end. */
 typedef struct KafkaSnapshot
 {
 	int			npartitions;
 	KafkaPartition *partitions; /* ascending by partition */
+	KafkaWitness witness;		/* of those who read it */
 } KafkaSnapshot;
 
 typedef struct KafkaRange
@@ -109,6 +123,13 @@ extern void KafkaConsumerClose(KafkaConsumer *consumer);
  * nearest; 08xxx, 28000, 42501 by cause.
  */
 extern KafkaSnapshot *KafkaConsumerSnapshot(KafkaConsumer *consumer);
+
+/*
+ * Read the log that those read who hold to the same snapshot, which has to outlive the consumer: where
+ * the topic is made again meanwhile, Next is an ERROR. A consumer that was not told so minds only what
+ * it has read itself.
+ */
+extern void KafkaConsumerHoldTo(KafkaConsumer *consumer, KafkaSnapshot *snapshot);
 
 /* Look offsets up by time: one request a broker for all partitions of one time. */
 extern void KafkaConsumerOffsetsForTimes(KafkaConsumer *consumer, KafkaTimeLookup *lookups,

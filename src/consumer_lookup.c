@@ -28,6 +28,7 @@ typedef struct Lookup
 	rd_kafka_resp_err_t err;
 	int32		partition;		/* that err is about; -1: the topic */
 	int			npartitions;
+	int			only;			/* the one partition that is wanted; -1: all are */
 	KafkaPartition *partitions;
 	int			nlookups;
 	KafkaTimeLookup *lookups;
@@ -45,6 +46,7 @@ make_lookup(const KafkaServer *server)
 	lookup->timeout = server->metadata_timeout;
 	lookup->deadline = KafkaConnectionDeadline(lookup->timeout);
 	lookup->partition = -1;
+	lookup->only = -1;
 	return lookup;
 }
 
@@ -212,16 +214,23 @@ take_snapshot(rd_kafka_t *rk, void *arg)
 			rd_kafka_topic_partition_list_new(lookup->npartitions);
 
 		for (int i = 0; i < lookup->npartitions; i++)
-			rd_kafka_topic_partition_list_add(list, rd_kafka_topic_name(lookup->rkt),
-											  lookup->partitions[i].partition)->offset = times[t];
-		if (list_offsets(rk, lookup, list))
 		{
+			if (lookup->only < 0 || lookup->only == lookup->partitions[i].partition)
+				rd_kafka_topic_partition_list_add(list, rd_kafka_topic_name(lookup->rkt),
+												  lookup->partitions[i].partition)->offset = times[t];
+		}
+		if (list->cnt > 0 && list_offsets(rk, lookup, list))
+		{
+			int			n = 0;
+
 			for (int i = 0; i < lookup->npartitions; i++)
 			{
+				if (lookup->only >= 0 && lookup->only != lookup->partitions[i].partition)
+					continue;
 				if (times[t] == EARLIEST)
-					lookup->partitions[i].low = list->elems[i].offset;
+					lookup->partitions[i].low = list->elems[n++].offset;
 				else
-					lookup->partitions[i].end = list->elems[i].offset;
+					lookup->partitions[i].end = list->elems[n++].offset;
 			}
 		}
 		rd_kafka_topic_partition_list_destroy(list);
@@ -455,6 +464,38 @@ kafka_consumer_probe(KafkaConsumer *consumer, const int32 *partitions, int npart
 	free_lookup(lookup);
 	KafkaConnectionServe(consumer->handle);
 	return answered;
+}
+
+KafkaBounds
+kafka_consumer_bounds(KafkaConsumer *consumer, int32 partition, int timeout, KafkaPartition *found)
+{
+	KafkaServer server = consumer->server;
+	KafkaBounds bounds = KAFKA_BOUNDS_NO_PARTITION;
+	Lookup	   *lookup;
+
+	server.metadata_timeout = Min(server.metadata_timeout, timeout);
+	lookup = make_lookup(&server);
+	lookup->rkt = kafka_handle_topic(consumer->handle, consumer->topic);
+	lookup->only = partition;
+	KafkaConnectionCall(consumer->handle, take_snapshot, lookup, free_lookup);
+	if (is_unknown_topic(lookup))
+		bounds = KAFKA_BOUNDS_NO_TOPIC;
+	else if (lookup->err != RD_KAFKA_RESP_ERR_NO_ERROR)
+		bounds = KAFKA_BOUNDS_UNKNOWN;
+	else
+	{
+		consumer->handle->npartitions = lookup->npartitions;
+		for (int i = 0; i < lookup->npartitions; i++)
+		{
+			if (lookup->partitions[i].partition != partition)
+				continue;
+			*found = lookup->partitions[i];
+			bounds = KAFKA_BOUNDS_FOUND;
+		}
+	}
+	free_lookup(lookup);
+	KafkaConnectionServe(consumer->handle);
+	return bounds;
 }
 
 int64

@@ -67,6 +67,10 @@ struct KafkaConsumer
 	int64		kick_at;		/* of them, when librdkafka is to be woken */
 	bool		unkicked;		/* something was taken from the queue since it was */
 	TimestampTz looked;			/* when somebody last looked around for silent partitions */
+	KafkaWitness *witness;		/* by which the log is known again: own_witness, or the
+								 * statement's */
+	KafkaWitness own_witness;
+	int64		vouched;		/* messages received when it was last looked for */
 	int64		warned;			/* lost offsets that were warned of */
 	KafkaCounters counters;
 };
@@ -113,6 +117,27 @@ extern rd_kafka_topic_t *kafka_handle_topic(KafkaHandle *handle, const char *top
  */
 extern bool kafka_consumer_probe(KafkaConsumer *consumer, const int32 *partitions, int npartitions,
 								 int32 *failed);
+
+/*
+ * See to it that the log is still the one that the scan began on, an ERROR where it is not: before a
+ * batch just taken from the queue is delivered; while a tail waits; and before a silence is called one.
+ * The first two do so from time to time only.
+ */
+extern void kafka_consumer_check_batch(KafkaConsumer *consumer);
+extern void kafka_consumer_check_tail(KafkaConsumer *consumer);
+extern void kafka_consumer_check_silence(KafkaConsumer *consumer);
+
+/* Where a partition begins and ends now, as far as that can be found out in so many ms. No ERROR. */
+typedef enum KafkaBounds
+{
+	KAFKA_BOUNDS_FOUND,
+	KAFKA_BOUNDS_NO_TOPIC,
+	KAFKA_BOUNDS_NO_PARTITION,
+	KAFKA_BOUNDS_UNKNOWN
+} KafkaBounds;
+
+extern KafkaBounds kafka_consumer_bounds(KafkaConsumer *consumer, int32 partition, int timeout,
+										 KafkaPartition *found);
 
 /* The first offset that a partition holds now. */
 extern int64 kafka_consumer_low(KafkaConsumer *consumer, int32 partition);

@@ -223,6 +223,8 @@ kafka_consumer_wait_for_rest(KafkaConsumer *consumer)
 	elapsed = ms_since(consumer->stall_since, now);
 	left = consumer->server.metadata_timeout - elapsed;
 	check_connection(consumer);
+	if (left <= 0)
+		kafka_consumer_check_silence(consumer);
 	for (int i = 0; i < consumer->nparts && left <= 0; i++)
 	{
 		if (consumer->parts[i].active && !consumer->parts[i].tailing)
@@ -324,6 +326,7 @@ kafka_consumer_wait_at_end(KafkaConsumer *consumer)
 		return false;
 	if (consumer->tail.before_wait)
 		again = consumer->tail.before_wait(consumer->tail.arg);
+	kafka_consumer_check_tail(consumer);
 	(void) wait_and_count(consumer, again ? Min(left, FLUSH_RETRY_MS) : left);
 	return true;
 }

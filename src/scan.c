@@ -201,6 +201,7 @@ take_ends(KafkaScan *scan)
 	if (scan->snapshot == NULL)
 	{
 		scan->snapshot = statement_snapshot(scan);
+		KafkaConsumerHoldTo(scan->consumer, scan->snapshot);
 		leave_open_ended(scan);
 		if (scan->estate->es_instrument && scan->table->read_committed)
 			scan->hidden = count_hidden(scan);
