@@ -9,6 +9,6 @@ extern void KafkaSettingInit(void);
 extern void KafkaConnectionInit(void);
 extern void KafkaPendingInit(void);
 extern void KafkaOutboxInit(void);
-extern void KafkaRelayInit(void);
+extern void KafkaLauncherInit(void);
 
 #endif							/* KAFKA_MODULE_H */
