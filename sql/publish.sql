@@ -371,6 +371,23 @@ SELECT key, op, before, after FROM waiting();
 ROLLBACK;
 DROP TABLE fired;
 
+-- Triggers that come and go leave nothing behind in the session.
+CREATE TABLE shortlived (id int PRIMARY KEY);
+DO $$
+BEGIN
+    FOR i IN 1..200 LOOP
+        CREATE TRIGGER t AFTER INSERT ON shortlived FOR EACH ROW EXECUTE FUNCTION kafka_publish('publish', 'delivery=commit');
+        BEGIN
+            INSERT INTO shortlived VALUES (1);
+            RAISE EXCEPTION 'rolled back';
+        EXCEPTION WHEN raise_exception THEN
+        END;
+        DROP TRIGGER t ON shortlived;
+    END LOOP;
+    ASSERT (SELECT count(*) < 20 FROM pg_backend_memory_contexts WHERE name = 'kafka_publish trigger'), 'contexts are left';
+END $$;
+DROP TABLE shortlived;
+
 ----------------------------------------------------------------------
 -- kafka_publish_table() and kafka_unpublish_table()
 ----------------------------------------------------------------------

@@ -34,9 +34,9 @@ extern bool KafkaJsonPopulate(KafkaJsonPopulator *populator, const char *json, S
 typedef enum KafkaJsonStyle
 {
 	KAFKA_JSON_PLAIN,			/* there are none */
-	KAFKA_JSON_CHANGE,			/* changes of rows: the same for all sessions, times in UTC, intervals
-								 * as ISO 8601 has them, bytea in base64, oid as a number, numeric as
-								 * a string */
+	KAFKA_JSON_CHANGE,			/* changes of rows: the same for all sessions, times in UTC,
+								 * intervals as ISO 8601 has them, bytea in base64, oid as a
+								 * number, numeric as a string */
 	KAFKA_JSON_CHANGE_NUMBER	/* the same, but numeric as a number */
 } KafkaJsonStyle;
 

@@ -39,7 +39,7 @@
 PG_FUNCTION_INFO_V1(kafka_publish);
 
 static HTAB *publications = NULL;	/* of KafkaPublication, by trigger */
-static uint32 nchanges = 0;	/* of what they rest on */
+static uint32 nchanges = 0;		/* of what they rest on */
 
 /* ------------------------------------------------------------------------
  * What a trigger publishes
@@ -113,30 +113,44 @@ find_published(Oid triggerid)
 	return result;
 }
 
+/* Drop what is out of date, which may be of triggers that are no more. */
+static void
+sweep_cache(void)
+{
+	HASH_SEQ_STATUS status;
+	KafkaPublication *publication;
+
+	hash_seq_init(&status, publications);
+	while ((publication = hash_seq_search(&status)) != NULL)
+	{
+		if (publication->valid)
+			continue;
+		if (publication->context)
+			MemoryContextDelete(publication->context);
+		hash_search(publications, &publication->triggerid, HASH_REMOVE, NULL);
+	}
+}
+
 /* A trigger's publication, which is valid until the next call. */
 static KafkaPublication *
 get_publication(Relation rel, Oid triggerid, int nargs, char **args)
 {
 	KafkaPublication *publication;
-	MemoryContext context;
 	MemoryContext oldcontext;
 	uint32		before;
-	bool		found;
 
 	if (publications == NULL)
 		make_cache();
-	publication = hash_search(publications, &triggerid, HASH_ENTER, &found);
-	if (found && publication->valid)
+	publication = hash_search(publications, &triggerid, HASH_FIND, NULL);
+	if (publication && publication->valid)
 		return publication;
 
-	context = found ? publication->context : NULL;
+	sweep_cache();
+	publication = hash_search(publications, &triggerid, HASH_ENTER, NULL);
 	memset(publication, 0, sizeof(KafkaPublication));
 	publication->triggerid = triggerid;
-	publication->context = context;
-	if (context == NULL)
-		publication->context = AllocSetContextCreate(TopMemoryContext, "kafka_publish trigger",
-													 ALLOCSET_SMALL_SIZES);
-	MemoryContextReset(publication->context);
+	publication->context = AllocSetContextCreate(TopMemoryContext, "kafka_publish trigger",
+												 ALLOCSET_SMALL_SIZES);
 	oldcontext = MemoryContextSwitchTo(publication->context);
 	before = nchanges;
 	kafka_publish_read_arguments(nargs, args, &publication->arguments);

@@ -320,11 +320,17 @@ kafka_publish_table(PG_FUNCTION_ARGS)
 	make_trigger(rel, &list, true);
 	make_trigger(rel, &list, false);
 
-	/* It asks Kafka for the topic. */
+	/* This asks Kafka for the topic, whatever the delivery is. */
 	batch = KafkaBatchBegin(publication->server, list.args[0]);
+	if (publication->arguments.delivery != KAFKA_DELIVERY_IMMEDIATE)
+	{
+		KafkaBatchFinish(batch);
+		batch = NULL;
+	}
 	if (!PG_ARGISNULL(ARG_SNAPSHOT) && PG_GETARG_BOOL(ARG_SNAPSHOT))
 		publish_snapshot(rel, relids, &list, batch);
-	KafkaBatchFinish(batch);
+	if (batch)
+		KafkaBatchFinish(batch);
 	if (publication->arguments.delivery == KAFKA_DELIVERY_OUTBOX)
 		wake_relay(publication->server);
 	table_close(rel, NoLock);

@@ -25,7 +25,7 @@
 #include "publish_private.h"
 #include "text.h"
 
-#define CONNECTOR_VERSION "1.0"
+#define CONNECTOR_VERSION "1.0" /* as in kafka_fdw.control */
 
 static void
 append_literal(StringInfo output, const char *literal, int len)

@@ -85,7 +85,7 @@ public class Debezium
 	}
 
 	/* A value as a sink connector gets it: with its schema. */
-	static SchemaAndValue convert(JsonConverter converter, JsonConverter plain, byte[] value, String topic) throws Exception
+	static SchemaAndValue convert(JsonConverter converter, byte[] value, String topic) throws Exception
 	{
 		JsonNode payload = mapper.readTree(value);
 		Set<String> unknown = new HashSet<>();
@@ -149,7 +149,7 @@ public class Debezium
 					ObjectNode line = mapper.createObjectNode();
 					boolean tombstone = record.value() == null;
 					SchemaAndValue value = tombstone ? new SchemaAndValue(null, null)
-						: convert(converter, plain, record.value(), topic);
+						: convert(converter, record.value(), topic);
 					SinkRecord sink = unwrap.apply(new SinkRecord(topic, 0, Schema.BYTES_SCHEMA, record.key(),
 																  value.schema(), value.value(), record.offset()));
 
