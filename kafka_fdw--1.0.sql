@@ -492,6 +492,40 @@ COMMENT ON FUNCTION @extschema@.kafka_adopt()
 REVOKE EXECUTE ON FUNCTION @extschema@.kafka_adopt() FROM PUBLIC;
 
 ----------------------------------------------------------------------
+-- Publishing changes of rows
+----------------------------------------------------------------------
+
+CREATE FUNCTION @extschema@.kafka_publish()
+RETURNS pg_catalog.trigger
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.kafka_publish()
+    IS 'publish changes of rows to a topic; its arguments are the topic and then "name=value"';
+-- It acts for the table's owner: who has no more than TRIGGER on a table is not to publish so.
+REVOKE EXECUTE ON FUNCTION @extschema@.kafka_publish() FROM PUBLIC;
+
+CREATE FUNCTION @extschema@.kafka_publish_table(
+    relation pg_catalog.regclass,
+    topic pg_catalog.text,
+    server pg_catalog.name DEFAULT NULL,
+    key pg_catalog.text[] DEFAULT NULL,
+    format pg_catalog.text DEFAULT 'debezium',
+    delivery pg_catalog.text DEFAULT 'outbox',
+    columns pg_catalog.text[] DEFAULT NULL,
+    snapshot pg_catalog.bool DEFAULT false)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.kafka_publish_table(pg_catalog.regclass, pg_catalog.text, pg_catalog.name, pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.bool)
+    IS 'have the changes of a table''s rows published to a topic, and, as a snapshot, the rows that are there';
+
+CREATE FUNCTION @extschema@.kafka_unpublish_table(
+    relation pg_catalog.regclass,
+    topic pg_catalog.text)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.kafka_unpublish_table(pg_catalog.regclass, pg_catalog.text)
+    IS 'end what kafka_publish_table began: drop the triggers that publish a table to a topic';
+
+----------------------------------------------------------------------
 -- Reading a topic that has no foreign table
 ----------------------------------------------------------------------
 

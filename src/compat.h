@@ -10,6 +10,9 @@
 
 #include "access/stratnum.h"
 #include "access/xact.h"
+#include "catalog/objectaddress.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_foreign_server.h"
 #include "commands/explain.h"
 #include "executor/executor.h"
@@ -22,6 +25,8 @@
 #include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/datetime.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #if PG_VERSION_NUM < 150000
@@ -75,6 +80,21 @@ kafka_server_aclcheck(Oid serverid, Oid roleid, AclMode mode)
 #else
 	return pg_foreign_server_aclcheck(serverid, roleid, mode);
 #endif
+}
+
+/* ERROR where a table is not the current role's. */
+static inline void
+kafka_check_owner(Oid relid)
+{
+#if PG_VERSION_NUM >= 160000
+	bool		ours = object_ownercheck(RelationRelationId, relid, GetUserId());
+#else
+	bool		ours = pg_class_ownercheck(relid, GetUserId());
+#endif
+
+	if (!ours)
+		aclcheck_error(ACLCHECK_NOT_OWNER, get_relkind_objtype(get_rel_relkind(relid)),
+					   get_rel_name(relid));
 }
 
 /* As whom a relation is read or written: a view's owner, or the current role. */
@@ -154,6 +174,33 @@ kafka_create_scan_path(PlannerInfo *root, RelOptInfo *rel, double rows, Cost sta
 #endif
 	path->path.parallel_safe = false;
 	return path;
+}
+
+/* "infinity" or "-infinity" where an interval is that, which it can be from PostgreSQL 17 on; or NULL. */
+static inline const char *
+kafka_interval_infinity(const Interval *interval)
+{
+#if PG_VERSION_NUM >= 170000
+	if (INTERVAL_IS_NOBEGIN(interval))
+		return "-infinity";
+	if (INTERVAL_IS_NOEND(interval))
+		return "infinity";
+#else
+	(void) interval;
+#endif
+	return NULL;
+}
+
+/* True for a generated column whose value is not stored: a trigger does not see it. */
+static inline bool
+kafka_is_virtual(Form_pg_attribute attribute)
+{
+#if PG_VERSION_NUM >= 180000
+	return attribute->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL;
+#else
+	(void) attribute;
+	return false;
+#endif
 }
 
 /* The type that a string names; an error where it names none. */

@@ -13,11 +13,13 @@
  */
 #include "postgres.h"
 
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "pgtime.h"
 #include "port/pg_bitutils.h"
 #include "utils/builtins.h"
 #include "utils/bytea.h"
@@ -49,19 +51,18 @@ struct KafkaDatumReader
 	MemoryContext domain_context;
 };
 
-/* The settings that an output function may look at. */
-typedef enum OutputSettings
-{
-	SETTINGS_NONE,
-	SETTINGS_STYLE,				/* of dates, intervals, floating-point numbers and bytea */
-	SETTINGS_ALL				/* search_path too */
-} OutputSettings;
+/* The settings that an output function may look at: a sum of these. */
+#define SETTINGS_NONE 0
+#define SETTINGS_STYLE 1		/* of dates, intervals, floating-point numbers and bytea */
+#define SETTINGS_PATH 2
+#define SETTINGS_ZONE 4			/* these two where the text is to be the same for all sessions */
+#define SETTINGS_MONEY 8
 
 struct KafkaDatumWriter
 {
 	bool		bytes;
 	bool		varlena;
-	OutputSettings settings;	/* that the output depends on */
+	int			settings;		/* that the output depends on */
 	int			encoding;
 	FmgrInfo	output;
 };
@@ -365,30 +366,52 @@ KafkaDatumRead(KafkaDatumReader *reader, const char *data, Size len, KafkaFailur
 
 /*
  * What a type's output can depend on. Some functions are called immutable in spite of
- * extra_float_digits, IntervalStyle and bytea_output; enum labels are stable only since they can be
- * renamed.
+ * extra_float_digits, IntervalStyle and bytea_output, those of the geometric types and of
+ * extensions among them; enum labels are stable only since they can be renamed. A range's output
+ * depends on what its subtype's does.
  */
-static OutputSettings
-settings_of(Oid type, Oid output)
+static int
+settings_of(Oid type, bool same)
 {
+	Oid			output;
+	bool		varlena;
+
 	switch (type)
 	{
+		case TIMESTAMPTZOID:
+			return SETTINGS_STYLE | (same ? SETTINGS_ZONE : 0);
 		case DATEOID:
 		case TIMESTAMPOID:
-		case TIMESTAMPTZOID:
 		case INTERVALOID:
 		case FLOAT4OID:
 		case FLOAT8OID:
 		case BYTEAOID:
+		case POINTOID:
+		case LSEGOID:
+		case PATHOID:
+		case BOXOID:
+		case POLYGONOID:
+		case LINEOID:
+		case CIRCLEOID:
 			return SETTINGS_STYLE;
 	}
-	if (func_volatile(output) == PROVOLATILE_IMMUTABLE || get_typtype(type) == TYPTYPE_ENUM)
-		return SETTINGS_NONE;
-	return SETTINGS_ALL;
+	switch (get_typtype(type))
+	{
+		case TYPTYPE_ENUM:
+			return SETTINGS_NONE;
+		case TYPTYPE_RANGE:
+			return settings_of(getBaseType(get_range_subtype(type)), same);
+		case TYPTYPE_MULTIRANGE:
+			return settings_of(get_multirange_range(type), same);
+	}
+	getTypeOutputInfo(type, &output, &varlena);
+	if (func_volatile(output) == PROVOLATILE_IMMUTABLE)
+		return type < FirstNormalObjectId ? SETTINGS_NONE : SETTINGS_STYLE;
+	return SETTINGS_STYLE | SETTINGS_PATH | (same ? SETTINGS_ZONE | SETTINGS_MONEY : 0);
 }
 
-KafkaDatumWriter *
-KafkaDatumOpenWrite(Oid type, int encoding)
+static KafkaDatumWriter *
+open_write(Oid type, int encoding, bool same)
 {
 	KafkaDatumWriter *writer = palloc0(sizeof(KafkaDatumWriter));
 	Oid			output;
@@ -400,8 +423,34 @@ KafkaDatumOpenWrite(Oid type, int encoding)
 	writer->encoding = encoding;
 	getTypeOutputInfo(type, &output, &varlena);
 	fmgr_info(output, &writer->output);
-	writer->settings = settings_of(type, output);
+	writer->settings = settings_of(type, same);
 	return writer;
+}
+
+KafkaDatumWriter *
+KafkaDatumOpenWrite(Oid type, int encoding)
+{
+	return open_write(type, encoding, false);
+}
+
+KafkaDatumWriter *
+KafkaDatumOpenWriteSame(Oid type, int encoding)
+{
+	return open_write(type, encoding, true);
+}
+
+/* The settings of a kind that the session has as they should be, as far as that is told cheaply. */
+static int
+settings_fixed(void)
+{
+	int			fixed = SETTINGS_NONE;
+
+	if (DateStyle == USE_ISO_DATES && IntervalStyle == INTSTYLE_POSTGRES &&
+		extra_float_digits > 0 && bytea_output == BYTEA_OUTPUT_HEX)
+		fixed |= SETTINGS_STYLE;
+	if (session_timezone != NULL && strcmp(pg_get_timezone_name(session_timezone), "UTC") == 0)
+		fixed |= SETTINGS_ZONE;
+	return fixed;
 }
 
 /*
@@ -411,29 +460,34 @@ KafkaDatumOpenWrite(Oid type, int encoding)
  * value.
  */
 static int
-fix_settings(OutputSettings which)
+fix_settings(int which)
 {
 	static const struct
 	{
+		int			kind;
 		const char *name;
 		const char *value;
 	}			settings[] = {
-		{"datestyle", "ISO"},
-		{"intervalstyle", "postgres"},
-		{"extra_float_digits", "3"},
-		{"bytea_output", "hex"},
-		{"search_path", "pg_catalog"}
+		{SETTINGS_STYLE, "datestyle", "ISO"},
+		{SETTINGS_STYLE, "intervalstyle", "postgres"},
+		{SETTINGS_STYLE, "extra_float_digits", "3"},
+		{SETTINGS_STYLE, "bytea_output", "hex"},
+		{SETTINGS_PATH, "search_path", "pg_catalog"},
+		{SETTINGS_ZONE, "timezone", "UTC"},
+		{SETTINGS_MONEY, "lc_monetary", "C"}
 	};
 	int			nestlevel;
 
-	if (which == SETTINGS_STYLE && DateStyle == USE_ISO_DATES &&
-		IntervalStyle == INTSTYLE_POSTGRES && extra_float_digits > 0 &&
-		bytea_output == BYTEA_OUTPUT_HEX)
+	which &= ~settings_fixed();
+	if (which == SETTINGS_NONE)
 		return 0;
 	nestlevel = NewGUCNestLevel();
 	for (int i = 0; i < lengthof(settings); i++)
-		(void) set_config_option(settings[i].name, settings[i].value, PGC_USERSET,
-								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	{
+		if (settings[i].kind & which)
+			(void) set_config_option(settings[i].name, settings[i].value, PGC_USERSET,
+									 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	}
 	return nestlevel;
 }
 

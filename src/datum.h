@@ -41,6 +41,9 @@ extern bool KafkaDatumReadText(KafkaDatumReader *reader, const char *text, Size 
 /* Prepare to send datums of a type. Allocated in the current context. */
 extern KafkaDatumWriter *KafkaDatumOpenWrite(Oid type, int encoding);
 
+/* The same for bytes that are the same whichever session writes them: times are in UTC. */
+extern KafkaDatumWriter *KafkaDatumOpenWriteSame(Oid type, int encoding);
+
 /*
  * The bytes of a datum that is not NULL, never NULL themselves: part of the datum, or in the
  * current context. Output that depends on settings is made under fixed ones, so that any session

@@ -544,7 +544,7 @@ make_place(JsonPlace *place, const KafkaJsonMember *member, const KafkaField *fi
 	{
 		item->column = fields[i].column;
 		item->attr = fields[i].attnum - 1;
-		item->writer = KafkaJsonOpenWrite(fields[i].type);
+		item->writer = KafkaJsonOpenWrite(fields[i].type, KAFKA_JSON_PLAIN);
 		item++;
 	}
 

@@ -14,19 +14,23 @@
 
 #include "access/htup_details.h"
 #include "catalog/pg_type.h"
+#include "common/base64.h"
 #include "common/jsonapi.h"
 #include "funcapi.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/date.h"
 #include "utils/datetime.h"
 #include "utils/fmgroids.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 #include "utils/typcache.h"
 
+#include "compat.h"
 #include "datum.h"
 #include "json.h"
 #include "json_datum.h"
@@ -146,7 +150,12 @@ typedef enum OutputKind
 	OUTPUT_BOOL,
 	OUTPUT_INTEGER,
 	OUTPUT_NUMBER,				/* where it is one: not NaN */
+	OUTPUT_STRING,				/* a string that needs no escapes */
 	OUTPUT_TIME,				/* date, timestamp, timestamptz */
+	OUTPUT_UTC,					/* these, time, timetz */
+	OUTPUT_INTERVAL,
+	OUTPUT_BASE64,
+	OUTPUT_OID,
 	OUTPUT_JSON,				/* as it is */
 	OUTPUT_TEXT,				/* a string whose datum is its text */
 	OUTPUT_OTHER,				/* a string */
@@ -157,6 +166,7 @@ typedef enum OutputKind
 struct KafkaJsonWriter
 {
 	Oid			type;			/* a domain's base type */
+	KafkaJsonStyle style;
 	OutputKind	output;
 	KafkaDatumWriter *text;		/* number, json, other */
 	KafkaJsonWriter *element;	/* array */
@@ -169,8 +179,25 @@ struct KafkaJsonWriter
 };
 
 static OutputKind
-choose_output(Oid type)
+choose_output(Oid type, KafkaJsonStyle style)
 {
+	switch (style == KAFKA_JSON_PLAIN ? InvalidOid : type)
+	{
+		case NUMERICOID:
+			return style == KAFKA_JSON_CHANGE ? OUTPUT_STRING : OUTPUT_NUMBER;
+		case DATEOID:
+		case TIMEOID:
+		case TIMETZOID:
+		case TIMESTAMPOID:
+		case TIMESTAMPTZOID:
+			return OUTPUT_UTC;
+		case INTERVALOID:
+			return OUTPUT_INTERVAL;
+		case BYTEAOID:
+			return OUTPUT_BASE64;
+		case OIDOID:
+			return OUTPUT_OID;
+	}
 	switch (type)
 	{
 		case BOOLOID:
@@ -203,27 +230,31 @@ choose_output(Oid type)
 }
 
 KafkaJsonWriter *
-KafkaJsonOpenWrite(Oid type)
+KafkaJsonOpenWrite(Oid type, KafkaJsonStyle style)
 {
 	KafkaJsonWriter *writer = palloc0(sizeof(KafkaJsonWriter));
 
 	/* The types of attributes and elements are as deep as somebody has nested them. */
 	check_stack_depth();
 	writer->type = getBaseType(type);
-	writer->output = choose_output(writer->type);
+	writer->style = style;
+	writer->output = choose_output(writer->type, style);
 	switch (writer->output)
 	{
 		case OUTPUT_NUMBER:
+		case OUTPUT_STRING:
 		case OUTPUT_JSON:
 		case OUTPUT_OTHER:
-			writer->text = KafkaDatumOpenWrite(writer->type, GetDatabaseEncoding());
+			writer->text = style == KAFKA_JSON_PLAIN
+				? KafkaDatumOpenWrite(writer->type, GetDatabaseEncoding())
+				: KafkaDatumOpenWriteSame(writer->type, GetDatabaseEncoding());
 			break;
 
 		case OUTPUT_ARRAY:
 			{
 				Oid			element = get_element_type(writer->type);
 
-				writer->element = KafkaJsonOpenWrite(element);
+				writer->element = KafkaJsonOpenWrite(element, style);
 				get_typlenbyvalalign(element, &writer->typlen, &writer->typbyval,
 									 &writer->typalign);
 			}
@@ -272,6 +303,95 @@ write_time(Oid type, Datum value, StringInfo output)
 	JsonEncodeDateTime(buffer, value, type, NULL);
 	appendStringInfoChar(output, '"');
 	appendStringInfoString(output, buffer);
+	appendStringInfoChar(output, '"');
+}
+
+/* A time of day in UTC, or without a zone, and the letter that says so. */
+static void
+write_time_of_day(Oid type, Datum value, StringInfo output)
+{
+	char		buffer[MAXDATELEN + 1];
+	TimeADT		time;
+
+	if (type == TIMEOID)
+		time = DatumGetTimeADT(value);
+	else
+	{
+		TimeTzADT  *zoned = DatumGetTimeTzADTP(value);
+
+		time = zoned->time + zoned->zone * USECS_PER_SEC;
+		/* 24:00:00 is a time. */
+		if (time < 0)
+			time += USECS_PER_DAY;
+		else if (time > USECS_PER_DAY)
+			time -= USECS_PER_DAY;
+	}
+	JsonEncodeDateTime(buffer, TimeADTGetDatum(time), TIMEOID, NULL);
+	appendStringInfo(output, type == TIMEOID ? "\"%s\"" : "\"%sZ\"", buffer);
+}
+
+/* A date or time in UTC. Before Christ the letter for it stands before the era. */
+static void
+write_utc(Oid type, Datum value, StringInfo output)
+{
+	char		buffer[MAXDATELEN + 1];
+	char	   *era;
+
+	if (type == TIMEOID || type == TIMETZOID)
+	{
+		write_time_of_day(type, value, output);
+		return;
+	}
+	if (type != TIMESTAMPTZOID || TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(value)))
+	{
+		write_time(type, value, output);
+		return;
+	}
+	JsonEncodeDateTime(buffer, value, TIMESTAMPOID, NULL);
+	era = strchr(buffer, ' ');
+	appendStringInfoCharMacro(output, '"');
+	if (era == NULL)
+	{
+		appendStringInfoString(output, buffer);
+		appendStringInfoString(output, "Z\"");
+	}
+	else
+		appendStringInfo(output, "%.*sZ%s\"", (int) (era - buffer), buffer, era);
+}
+
+static void
+write_interval(Datum value, StringInfo output)
+{
+	Interval   *interval = DatumGetIntervalP(value);
+	char		buffer[MAXDATELEN + 1];
+	const char *text = kafka_interval_infinity(interval);
+
+	if (text == NULL)
+	{
+		struct pg_itm itm;
+
+		interval2itm(*interval, &itm);
+		EncodeInterval(&itm, INTSTYLE_ISO_8601, buffer);
+		text = buffer;
+	}
+	appendStringInfo(output, "\"%s\"", text);
+}
+
+static void
+write_base64(Datum value, StringInfo output)
+{
+	struct varlena *bytes = PG_DETOAST_DATUM_PACKED(value);
+	int			size = VARSIZE_ANY_EXHDR(bytes);
+	int64		room = ((int64) size + 2) / 3 * 4 + 3;
+
+	if (room > MaxAllocSize)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("%d bytes are too many for a JSON string", size)));
+	enlargeStringInfo(output, (int) room);
+	appendStringInfoCharMacro(output, '"');
+	output->len += pg_b64_encode((const void *) VARDATA_ANY(bytes), size,
+								 output->data + output->len, (int) room - 2);
 	appendStringInfoChar(output, '"');
 }
 
@@ -334,7 +454,8 @@ open_attributes(KafkaJsonWriter *writer, TupleDesc desc)
 	for (int i = 0; i < desc->natts; i++)
 	{
 		if (!TupleDescAttr(desc, i)->attisdropped)
-			writer->attributes[i] = KafkaJsonOpenWrite(TupleDescAttr(desc, i)->atttypid);
+			writer->attributes[i] = KafkaJsonOpenWrite(TupleDescAttr(desc, i)->atttypid,
+													   writer->style);
 	}
 	MemoryContextSwitchTo(oldcontext);
 	writer->row_type = row_type;
@@ -401,6 +522,29 @@ KafkaJsonWrite(KafkaJsonWriter *writer, Datum value, StringInfo output)
 
 		case OUTPUT_TIME:
 			write_time(writer->type, value, output);
+			break;
+
+		case OUTPUT_STRING:
+			text = KafkaDatumWriteText(writer->text, value, &size);
+			appendStringInfoCharMacro(output, '"');
+			appendBinaryStringInfo(output, text, size);
+			appendStringInfoChar(output, '"');
+			break;
+
+		case OUTPUT_UTC:
+			write_utc(writer->type, value, output);
+			break;
+
+		case OUTPUT_INTERVAL:
+			write_interval(value, output);
+			break;
+
+		case OUTPUT_BASE64:
+			write_base64(value, output);
+			break;
+
+		case OUTPUT_OID:
+			appendStringInfo(output, "%u", DatumGetObjectId(value));
 			break;
 
 		case OUTPUT_JSON:

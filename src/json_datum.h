@@ -30,8 +30,18 @@ extern KafkaJsonPopulator *KafkaJsonOpenPopulate(const char *column, Oid type, i
 extern bool KafkaJsonPopulate(KafkaJsonPopulator *populator, const char *json, Size size,
 							  KafkaFailure *failure, Datum *value, bool *isnull);
 
+/* How types are written for which to_json() is not the model. */
+typedef enum KafkaJsonStyle
+{
+	KAFKA_JSON_PLAIN,			/* there are none */
+	KAFKA_JSON_CHANGE,			/* changes of rows: the same for all sessions, times in UTC,
+								 * intervals as ISO 8601 has them, bytea in base64, oid as a
+								 * number, numeric as a string */
+	KAFKA_JSON_CHANGE_NUMBER	/* the same, but numeric as a number */
+} KafkaJsonStyle;
+
 /* Prepare to write a type. Allocated in the current context, as before. */
-extern KafkaJsonWriter *KafkaJsonOpenWrite(Oid type);
+extern KafkaJsonWriter *KafkaJsonOpenWrite(Oid type, KafkaJsonStyle style);
 
 /*
  * Append a datum, which is not NULL, as to_json() has it, in the database's encoding. What depends

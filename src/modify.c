@@ -23,6 +23,7 @@
 #include "compat.h"
 #include "modify.h"
 #include "option.h"
+#include "outbox.h"
 #include "pending.h"
 #include "producer.h"
 #include "row.h"
@@ -184,11 +185,14 @@ send_row(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slot)
 	ErrorContextCallback context;
 	KafkaOutgoing message;
 
-	/* A row that is held can still be rolled back: PostgreSQL's own check comes early enough. */
-	if (state->table->delivery == KAFKA_DELIVERY_COMMIT)
+	/* A row that waits can still be rolled back: PostgreSQL's own check comes early enough. */
+	if (state->table->delivery != KAFKA_DELIVERY_IMMEDIATE)
 	{
 		KafkaRowFetch(state->row, slot, &message);
-		KafkaPendingAdd(state->table->server, state->table->topic, &message);
+		if (state->table->delivery == KAFKA_DELIVERY_COMMIT)
+			KafkaPendingAdd(state->table->server, state->table->topic, &message);
+		else
+			(void) KafkaOutboxAdd(state->table->server, state->table->topic, &message);
 		return;
 	}
 
@@ -223,7 +227,7 @@ kafkaExecForeignInsert(EState *estate, ResultRelInfo *rinfo, TupleTableSlot *slo
 	MemoryContext oldcontext = MemoryContextSwitchTo(GetPerTupleMemoryContext(estate));
 
 	send_row(estate, rinfo, slot);
-	/* Where a row goes that is held is not known yet: it stays as it is. */
+	/* Where a row goes that waits is not known yet: it stays as it is. */
 	if (state->batch && row_is_looked_at(rinfo))
 	{
 		KafkaDelivery delivery = KafkaBatchWait(state->batch);
@@ -275,5 +279,7 @@ kafkaExplainForeignModify(ModifyTableState *mtstate, ResultRelInfo *rinfo, List 
 	ExplainPropertyText("Kafka Topic", state->table->topic, es);
 	if (state->table->delivery == KAFKA_DELIVERY_COMMIT)
 		ExplainPropertyText("Kafka Delivery", "commit", es);
+	else if (state->table->delivery == KAFKA_DELIVERY_OUTBOX)
+		ExplainPropertyText("Kafka Delivery", "outbox", es);
 	ExplainPropertyInteger("Kafka Batch Size", NULL, rinfo->ri_BatchSize, es);
 }

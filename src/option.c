@@ -148,8 +148,7 @@ kafka_option_apply_table(KafkaTable *table, const KafkaOption *option, char **va
 {
 	static const char *const formats[] = {"raw", "json", "csv", NULL};
 	static const char *const later_formats[] = {"debezium", NULL};
-	static const char *const deliveries[] = {"immediate", "commit", NULL};
-	static const char *const later_deliveries[] = {"outbox", NULL};
+	static const char *const deliveries[] = {"immediate", "commit", "outbox", NULL};
 	static const char *const invalid_texts[] = {"error", "escape", "null", NULL};
 	static const char *const on_errors[] = {"stop", "set_null", "skip", NULL};
 	const char *problem;
@@ -206,7 +205,7 @@ kafka_option_apply_table(KafkaTable *table, const KafkaOption *option, char **va
 			table->use_remote_estimate = kafka_value_bool(option);
 			break;
 		case KAFKA_OPTION_DELIVERY:
-			table->delivery = supported_word(option, deliveries, later_deliveries);
+			table->delivery = kafka_value_word(option, deliveries);
 			break;
 		case KAFKA_OPTION_ON_ERROR:
 			table->on_error = kafka_value_word(option, on_errors);

@@ -58,7 +58,8 @@ typedef enum KafkaInvalidText
 typedef enum KafkaDeliveryMode
 {
 	KAFKA_DELIVERY_IMMEDIATE,	/* by the statement */
-	KAFKA_DELIVERY_COMMIT		/* just before the transaction commits */
+	KAFKA_DELIVERY_COMMIT,		/* just before the transaction commits */
+	KAFKA_DELIVERY_OUTBOX		/* by a relay, once it has committed */
 } KafkaDeliveryMode;
 
 /* How a value is read and written. */
@@ -157,6 +158,12 @@ extern bool KafkaOptionSameServer(const KafkaServer *a, const KafkaServer *b);
  * another wrapper's, HV00N with the candidates where the choice is open.
  */
 extern Oid	KafkaOptionChooseServer(const char *name, Oid userid);
+
+/*
+ * The same for what is not to depend on the session: the server named, or the only one. For
+ * triggers, whose role is the table's owner.
+ */
+extern Oid	KafkaOptionOnlyServer(const char *name, Oid userid);
 
 /* True for a relation that is a foreign table of kafka_fdw, by whatever name the wrapper goes. */
 extern bool KafkaOptionIsTable(Oid relid);

@@ -108,18 +108,14 @@ compare_names(const ListCell *a, const ListCell *b)
 	return strcmp(lfirst(a), lfirst(b));
 }
 
-Oid
-KafkaOptionChooseServer(const char *name, Oid userid)
+/* The only one of our servers that the role may use; hint is how to say which, where there are more. */
+static Oid
+only_server(Oid userid, const char *hint)
 {
 	Oid			serverid = InvalidOid;
 	List	   *names;
 	ListCell   *lc;
 	StringInfoData list;
-
-	if (name != NULL)
-		return named_server(name, userid);
-	if (kafka_default_server != NULL && kafka_default_server[0] != '\0')
-		return named_server(kafka_default_server, userid);
 
 	names = usable_servers(userid, &serverid);
 	if (list_length(names) == 1)
@@ -140,7 +136,25 @@ KafkaOptionChooseServer(const char *name, Oid userid)
 			(errcode(ERRCODE_FDW_UNABLE_TO_ESTABLISH_CONNECTION),
 			 errmsg("more than one server of kafka_fdw could be meant"),
 			 errdetail("Role \"%s\" may use %s.", GetUserNameFromId(userid, false), list.data),
-			 errhint("Name the server, or set \"kafka_fdw.default_server\".")));
+			 errhint("%s", hint)));
+}
+
+Oid
+KafkaOptionChooseServer(const char *name, Oid userid)
+{
+	if (name != NULL)
+		return named_server(name, userid);
+	if (kafka_default_server != NULL && kafka_default_server[0] != '\0')
+		return named_server(kafka_default_server, userid);
+	return only_server(userid, "Name the server, or set \"kafka_fdw.default_server\".");
+}
+
+Oid
+KafkaOptionOnlyServer(const char *name, Oid userid)
+{
+	if (name != NULL)
+		return named_server(name, userid);
+	return only_server(userid, "Name the server.");
 }
 
 /* True where a name matches a pattern with * and ?. */
