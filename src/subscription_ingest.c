@@ -1,0 +1,310 @@
+/*
+ * subscription_ingest.c
+ *		A batch in its transaction: the rows, and how far they go.
+ *
+ * Everything is done as the subscription's owner, with the privilege checks that any statement has.
+ * The owner's code (triggers, functions, the command) must not become somebody else: so roles cannot
+ * be changed in there. What cannot be used is a security-restricted operation, which has no deferred
+ * triggers.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_class.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "parser/parser.h"
+#include "storage/lmgr.h"
+#include "tcop/dest.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/plancache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+
+#include "compat.h"
+#include "subscription_private.h"
+#include "worker.h"
+
+#define MAX_BATCH_BYTES ((Size) 64 * 1024 * 1024)
+
+/* ------------------------------------------------------------------------
+ * Checks
+ * ------------------------------------------------------------------------ */
+
+static void
+check_source(const KafkaSubscription *subscription)
+{
+	if (get_rel_name(subscription->source) == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the source of subscription \"%s\" does not exist any more",
+						subscription->name),
+				 errhint("Use kafka_unsubscribe().")));
+	if (!KafkaOptionIsTable(subscription->source))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not a foreign table of kafka_fdw",
+						get_rel_name(subscription->source))));
+}
+
+/*
+ * Triggers and defaults of the target are its owner's code, and run as the subscription's owner: so
+ * that has to be one who could have written them.
+ */
+static void
+check_target(const KafkaSubscription *subscription)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(subscription->target));
+	Form_pg_class form;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("the target of subscription \"%s\" does not exist any more",
+						subscription->name),
+				 errhint("Use kafka_unsubscribe().")));
+	form = (Form_pg_class) GETSTRUCT(tuple);
+	if (form->relkind != RELKIND_RELATION && form->relkind != RELKIND_PARTITIONED_TABLE &&
+		form->relkind != RELKIND_VIEW)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" cannot be the target of a subscription", NameStr(form->relname)),
+				 errdetail("A target is a table, a partitioned table, or a view.")));
+	if (form->relpersistence == RELPERSISTENCE_TEMP)
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("temporary table \"%s\" cannot be the target of a subscription",
+						NameStr(form->relname))));
+	if (!is_member_of_role(subscription->owner, form->relowner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be a member of role \"%s\", the owner of \"%s\"",
+						GetUserNameFromId(form->relowner, false), NameStr(form->relname)),
+				 errdetail("The triggers of a subscription's target run as the subscription's owner.")));
+	ReleaseSysCache(tuple);
+}
+
+void
+kafka_subscription_check(const KafkaSubscription *subscription)
+{
+	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(subscription->owner)))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the owner of subscription \"%s\" does not exist any more",
+						subscription->name),
+				 errhint("Use kafka_unsubscribe().")));
+	check_source(subscription);
+	if (OidIsValid(subscription->target))
+		check_target(subscription);
+}
+
+/* ------------------------------------------------------------------------
+ * The statement
+ * ------------------------------------------------------------------------ */
+
+static char *
+qualified_name(Oid relid)
+{
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)),
+									  get_rel_name(relid));
+}
+
+/* "a, b": the columns that source and target both have, by name. */
+static char *
+common_columns(Oid source, Oid target)
+{
+	Relation	rel = RelationIdGetRelation(source);
+	StringInfoData list;
+
+	if (!RelationIsValid(rel))
+		elog(ERROR, "could not open relation %u", source);
+	initStringInfo(&list);
+	for (int i = 0; i < RelationGetNumberOfAttributes(rel); i++)
+	{
+		Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(rel), i);
+
+		if (!attr->attisdropped && get_attnum(target, NameStr(attr->attname)) > 0)
+			appendStringInfo(&list, "%s%s", list.len > 0 ? ", " : "",
+							 quote_identifier(NameStr(attr->attname)));
+	}
+	RelationClose(rel);
+	if (list.len == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("\"%s\" and \"%s\" have no column in common", get_rel_name(source),
+						get_rel_name(target)),
+				 errhint("Columns of the source go to those of the target that have their names.")));
+	return list.data;
+}
+
+/* What is executed for each batch. */
+static char *
+make_statement(const KafkaSubscription *subscription)
+{
+	char	   *columns;
+
+	if (subscription->command)
+		return subscription->command;
+	columns = common_columns(subscription->source, subscription->target);
+	return psprintf("INSERT INTO %s (%s) SELECT %s FROM %s", qualified_name(subscription->target),
+					columns, columns, qualified_name(subscription->source));
+}
+
+/* Analyze a statement; with SPI connected. */
+static SPIPlanPtr
+prepare(const char *statement)
+{
+	SPIPlanPtr	plan = SPI_prepare(statement, 0, NULL);
+
+	if (plan == NULL)
+		elog(ERROR, "could not prepare a subscription's statement: %s",
+			 SPI_result_code_string(SPI_result));
+	if (list_length(SPI_plan_get_plan_sources(plan)) != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_SYNTAX_ERROR),
+				 errmsg("the command of a subscription must be one statement")));
+	return plan;
+}
+
+/* EXPLAIN begins the execution, and so finds out whether the current user may do it at all. */
+void
+kafka_subscription_check_statement(const KafkaSubscription *subscription)
+{
+	char	   *statement = make_statement(subscription);
+	SPIPlanPtr	plan;
+	CachedPlanSource *source;
+
+	SPI_connect();
+	plan = prepare(statement);
+	source = (CachedPlanSource *) linitial(SPI_plan_get_plan_sources(plan));
+	if (IsA(source->raw_parse_tree->stmt, TransactionStmt))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+				 errmsg("the command of a subscription must not control transactions")));
+	switch (nodeTag(source->raw_parse_tree->stmt))
+	{
+		case T_InsertStmt:
+		case T_UpdateStmt:
+		case T_DeleteStmt:
+		case T_MergeStmt:
+		case T_SelectStmt:
+			if (SPI_execute(psprintf("EXPLAIN %s", statement), false, 0) != SPI_OK_UTILITY)
+				elog(ERROR, "could not explain a subscription's statement");
+			break;
+		default:
+			break;
+	}
+	SPI_finish();
+}
+
+/* ------------------------------------------------------------------------
+ * A batch
+ * ------------------------------------------------------------------------ */
+
+/* A setting for the batch: until the transaction ends where that is its own. */
+static void
+set_for_batch(const char *name, const char *value, bool own)
+{
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION,
+							 own ? GUC_ACTION_LOCAL : GUC_ACTION_SAVE, true, 0, false);
+}
+
+static int64
+execute_statement(const char *statement)
+{
+	SPIExecuteOptions options = {0};
+	int64		rows;
+	int			rc;
+
+	SPI_connect();
+	options.dest = None_Receiver;
+	rc = SPI_execute_plan_extended(prepare(statement), &options);
+	if (rc < 0)
+		ereport(ERROR,
+				(errcode(rc == SPI_ERROR_TRANSACTION ? ERRCODE_INVALID_TRANSACTION_TERMINATION
+						 : ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a subscription cannot execute its command: %s",
+						SPI_result_code_string(rc))));
+	rows = (int64) SPI_processed;
+	SPI_finish();
+	return rows;
+}
+
+int64
+kafka_subscription_store_batch(const KafkaSubscription *subscription, const KafkaFetcher *fetcher,
+							   const KafkaIngestBatch *batch, bool own)
+{
+	Oid			save_userid;
+	int			save_context;
+	int			guc_level = NewGUCNestLevel();
+	int64		rows = 0;
+
+	kafka_subscription_check(subscription);
+	GetUserIdAndSecContext(&save_userid, &save_context);
+	SetUserIdAndSecContext(subscription->owner, save_context | SECURITY_LOCAL_USERID_CHANGE);
+	set_for_batch("search_path", subscription->search_path, own);
+	set_for_batch("max_parallel_workers_per_gather", "0", own);
+	if (KafkaIngestBatchCount(batch) > 0)
+	{
+		bool		snapshot = !ActiveSnapshotSet();
+
+		if (snapshot)
+			PushActiveSnapshot(GetTransactionSnapshot());
+		rows = execute_statement(make_statement(subscription));
+		if (snapshot)
+			PopActiveSnapshot();
+	}
+	kafka_subscription_advance(subscription->id, fetcher, rows, KafkaIngestBatchCount(batch) > 0);
+	if (!own)
+		SetUserIdAndSecContext(save_userid, save_context);
+	AtEOXact_GUC(true, guc_level);
+	return rows;
+}
+
+bool
+kafka_subscription_agrees(const KafkaSubscription *subscription, const KafkaFetcher *fetcher)
+{
+	const KafkaTable *table = KafkaFetcherTable(fetcher);
+	const KafkaPlace *places;
+	int			nplaces;
+	int			nstored = 0;
+
+	if (table->relid != subscription->source || table->server->userid != subscription->owner)
+		return false;
+	places = KafkaFetcherPlaces(fetcher, &nplaces);
+	for (int i = 0; i < nplaces; i++)
+	{
+		if (!places[i].stored)
+			continue;
+		if (nstored >= subscription->nplaces ||
+			subscription->places[nstored].partition != places[i].partition ||
+			subscription->places[nstored].next != places[i].next)
+			return false;
+		nstored++;
+	}
+	return nstored == subscription->nplaces;
+}
+
+void
+kafka_subscription_lock(int32 id)
+{
+	LOCKTAG		tag;
+
+	KafkaWorkerSubscriptionLockTag(&tag, id, KAFKA_SUBSCRIPTION_STORING);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+KafkaIngestLimits
+kafka_subscription_limits(const KafkaSubscription *subscription, int wait)
+{
+	KafkaIngestLimits limits;
+
+	limits.messages = subscription->batch_size;
+	limits.bytes = MAX_BATCH_BYTES;
+	limits.timeout = subscription->batch_timeout;
+	limits.wait = wait;
+	return limits;
+}
