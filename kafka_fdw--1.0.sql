@@ -248,13 +248,9 @@ CREATE TABLE @extschema@.kafka_outbox_0 (
     "timestamp" pg_catalog.timestamptz
 );
 CREATE INDEX kafka_outbox_0_id ON @extschema@.kafka_outbox_0 (serverid, mapping, id);
-CREATE INDEX kafka_outbox_0_xid ON @extschema@.kafka_outbox_0 (xid);
+CREATE INDEX kafka_outbox_0_xid ON @extschema@.kafka_outbox_0 (xid, id);
 COMMENT ON TABLE @extschema@.kafka_outbox_0
     IS 'messages that wait for a relay, or were sent by one; see the view kafka_outbox';
-ALTER TABLE @extschema@.kafka_outbox_0 ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own_rows ON @extschema@.kafka_outbox_0 FOR SELECT
-    USING (pg_catalog.pg_has_role(role::pg_catalog.oid, 'USAGE'));
-GRANT SELECT ON @extschema@.kafka_outbox_0 TO PUBLIC;
 
 CREATE TABLE @extschema@.kafka_outbox_1 (
     id pg_catalog.int8 NOT NULL,
@@ -272,13 +268,9 @@ CREATE TABLE @extschema@.kafka_outbox_1 (
     "timestamp" pg_catalog.timestamptz
 );
 CREATE INDEX kafka_outbox_1_id ON @extschema@.kafka_outbox_1 (serverid, mapping, id);
-CREATE INDEX kafka_outbox_1_xid ON @extschema@.kafka_outbox_1 (xid);
+CREATE INDEX kafka_outbox_1_xid ON @extschema@.kafka_outbox_1 (xid, id);
 COMMENT ON TABLE @extschema@.kafka_outbox_1
     IS 'messages that wait for a relay, or were sent by one; see the view kafka_outbox';
-ALTER TABLE @extschema@.kafka_outbox_1 ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own_rows ON @extschema@.kafka_outbox_1 FOR SELECT
-    USING (pg_catalog.pg_has_role(role::pg_catalog.oid, 'USAGE'));
-GRANT SELECT ON @extschema@.kafka_outbox_1 TO PUBLIC;
 
 CREATE TABLE @extschema@.kafka_outbox_2 (
     id pg_catalog.int8 NOT NULL,
@@ -296,13 +288,9 @@ CREATE TABLE @extschema@.kafka_outbox_2 (
     "timestamp" pg_catalog.timestamptz
 );
 CREATE INDEX kafka_outbox_2_id ON @extschema@.kafka_outbox_2 (serverid, mapping, id);
-CREATE INDEX kafka_outbox_2_xid ON @extschema@.kafka_outbox_2 (xid);
+CREATE INDEX kafka_outbox_2_xid ON @extschema@.kafka_outbox_2 (xid, id);
 COMMENT ON TABLE @extschema@.kafka_outbox_2
     IS 'messages that wait for a relay, or were sent by one; see the view kafka_outbox';
-ALTER TABLE @extschema@.kafka_outbox_2 ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own_rows ON @extschema@.kafka_outbox_2 FOR SELECT
-    USING (pg_catalog.pg_has_role(role::pg_catalog.oid, 'USAGE'));
-GRANT SELECT ON @extschema@.kafka_outbox_2 TO PUBLIC;
 
 CREATE TABLE @extschema@.kafka_outbox_current (n pg_catalog.int4 NOT NULL);
 INSERT INTO @extschema@.kafka_outbox_current VALUES (0);
@@ -319,6 +307,18 @@ CREATE TABLE @extschema@.kafka_relay (
     pid pg_catalog.int4,
     state pg_catalog.text NOT NULL,
     stopped pg_catalog.bool NOT NULL DEFAULT false,
+    last_error pg_catalog.text,
+    last_error_at pg_catalog.timestamptz,
+    PRIMARY KEY (serverid, mapping)
+);
+COMMENT ON TABLE @extschema@.kafka_relay
+    IS 'the relays and what they are doing; see the view kafka_relays';
+GRANT SELECT ON @extschema@.kafka_relay TO pg_monitor;
+
+-- Apart from kafka_relay, which every writer looks into: a row is updated with each batch.
+CREATE TABLE @extschema@.kafka_relay_progress (
+    serverid pg_catalog.oid NOT NULL,
+    mapping pg_catalog.regrole NOT NULL,
     done pg_catalog.pg_snapshot NOT NULL,
     done_id pg_catalog.int8 NOT NULL,
     round pg_catalog.pg_snapshot,
@@ -326,52 +326,63 @@ CREATE TABLE @extschema@.kafka_relay (
     last_id pg_catalog.int8 NOT NULL,
     batch pg_catalog.text,
     batch_to pg_catalog.int8,
+    batch_rows pg_catalog.int8,
     excluded pg_catalog.int8[] NOT NULL DEFAULT '{}',
     sent pg_catalog.int8 NOT NULL DEFAULT 0,
     refused pg_catalog.int8 NOT NULL DEFAULT 0,
-    last_error pg_catalog.text,
-    last_error_at pg_catalog.timestamptz,
     last_success pg_catalog.timestamptz,
     PRIMARY KEY (serverid, mapping)
 );
-COMMENT ON TABLE @extschema@.kafka_relay
+COMMENT ON TABLE @extschema@.kafka_relay_progress
     IS 'how far each relay has come; see the view kafka_relays';
--- What the view kafka_outbox needs, for everybody; the rest for those who watch the server.
-GRANT SELECT (serverid, mapping, done, round, last_id) ON @extschema@.kafka_relay TO PUBLIC;
-GRANT SELECT ON @extschema@.kafka_relay TO pg_monitor;
+GRANT SELECT ON @extschema@.kafka_relay_progress TO pg_monitor;
 
-CREATE VIEW @extschema@.kafka_outbox WITH (security_invoker = true) AS
-    SELECT o.id, o.queued_at, o.server, o.topic, o.partition, o.key, o.value, o.headers, o.role
+-- Granted to nobody: all rows with their messages.
+CREATE VIEW @extschema@.kafka_outbox_rows AS
+    SELECT o.*
     FROM (SELECT * FROM @extschema@.kafka_outbox_0
           UNION ALL SELECT * FROM @extschema@.kafka_outbox_1
           UNION ALL SELECT * FROM @extschema@.kafka_outbox_2) o
-    LEFT JOIN @extschema@.kafka_relay r ON r.serverid = o.serverid AND r.mapping = o.mapping
-    WHERE r.serverid IS NULL
-        OR NOT (pg_catalog.pg_visible_in_snapshot(o.xid, r.done)
-                OR r.round IS NOT NULL AND o.id <= r.last_id
-                   AND pg_catalog.pg_visible_in_snapshot(o.xid, r.round));
+    LEFT JOIN @extschema@.kafka_relay_progress p ON p.serverid = o.serverid AND p.mapping = o.mapping
+    WHERE p.serverid IS NULL
+        OR NOT (pg_catalog.pg_visible_in_snapshot(o.xid, p.done)
+                OR p.round IS NOT NULL AND o.id <= p.last_id
+                   AND pg_catalog.pg_visible_in_snapshot(o.xid, p.round));
+COMMENT ON VIEW @extschema@.kafka_outbox_rows
+    IS 'the rows of the outbox that wait to be relayed; see the view kafka_outbox';
+
+CREATE VIEW @extschema@.kafka_outbox WITH (security_barrier = true) AS
+    SELECT id, queued_at, server, topic, partition, key, value, headers, role
+    FROM @extschema@.kafka_outbox_rows
+    WHERE pg_catalog.pg_has_role(role::pg_catalog.oid, 'USAGE');
 COMMENT ON VIEW @extschema@.kafka_outbox
     IS 'the messages that wait to be relayed to Kafka; a role sees its own';
 GRANT SELECT ON @extschema@.kafka_outbox TO PUBLIC;
 
-CREATE VIEW @extschema@.kafka_relays WITH (security_invoker = true) AS
+-- All relays, and no message.
+CREATE VIEW @extschema@.kafka_relays AS
     SELECT r.server, CASE WHEN r.mapping::pg_catalog.oid = 0 THEN 'public' ELSE r.mapping::pg_catalog.text END AS mapping,
-           CASE WHEN r.stopped THEN 'stopped' ELSE r.state END AS state, r.pid,
-           w.waiting, w.oldest, w.bytes, r.sent, r.refused, r.last_error, r.last_error_at, r.last_success
+           CASE WHEN r.stopped AND r.state <> 'fenced' THEN 'stopped' ELSE r.state END AS state, r.pid,
+           w.waiting, w.oldest, w.bytes, p.sent, p.refused, r.last_error, r.last_error_at, p.last_success
     FROM @extschema@.kafka_relay r
+    LEFT JOIN @extschema@.kafka_relay_progress p ON p.serverid = r.serverid AND p.mapping = r.mapping
     LEFT JOIN LATERAL (
         SELECT pg_catalog.count(*) AS waiting, pg_catalog.min(o.queued_at) AS oldest,
-               pg_catalog.sum(pg_catalog.pg_column_size(o.value)) AS bytes
-        FROM (SELECT * FROM @extschema@.kafka_outbox_0
-              UNION ALL SELECT * FROM @extschema@.kafka_outbox_1
-              UNION ALL SELECT * FROM @extschema@.kafka_outbox_2) o
-        WHERE o.serverid = r.serverid AND o.mapping = r.mapping
-            AND NOT (pg_catalog.pg_visible_in_snapshot(o.xid, r.done)
-                     OR r.round IS NOT NULL AND o.id <= r.last_id
-                        AND pg_catalog.pg_visible_in_snapshot(o.xid, r.round))) w ON true;
+               coalesce(pg_catalog.sum(pg_catalog.pg_column_size(o.value)), 0)::pg_catalog.int8 AS bytes
+        FROM @extschema@.kafka_outbox_rows o
+        WHERE o.serverid = r.serverid AND o.mapping = r.mapping) w ON true;
 COMMENT ON VIEW @extschema@.kafka_relays
     IS 'the relays, what they are doing and how far they have come; contacts nobody';
 GRANT SELECT ON @extschema@.kafka_relays TO pg_monitor;
+
+CREATE VIEW @extschema@.kafka_outbox_stats AS
+    SELECT o.server, o.topic, pg_catalog.count(*) AS waiting, pg_catalog.min(o.queued_at) AS oldest,
+           pg_catalog.sum(coalesce(pg_catalog.pg_column_size(o.value), 0))::pg_catalog.int8 AS bytes
+    FROM @extschema@.kafka_outbox_rows o
+    GROUP BY o.server, o.topic;
+COMMENT ON VIEW @extschema@.kafka_outbox_stats
+    IS 'how many messages wait to be relayed to each topic, since when, and how large they are';
+GRANT SELECT ON @extschema@.kafka_outbox_stats TO pg_monitor;
 
 CREATE TABLE @extschema@.kafka_dead_letters (
     id pg_catalog.int8 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -400,6 +411,7 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_outbox_1', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_outbox_2', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_outbox_id', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_relay', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_relay_progress', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_dead_letters', '');
 
 CREATE FUNCTION @extschema@.kafka_enqueue(

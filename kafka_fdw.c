@@ -30,7 +30,7 @@ _PG_init(void)
 	KafkaConnectionInit();
 	KafkaPendingInit();
 	KafkaOutboxInit();
-	KafkaRelayInit();
+	KafkaLauncherInit();
 	KafkaSubscriptionInit();
 }
 

@@ -252,4 +252,11 @@ kafka_end_subtransaction(int levels)
 #define KAFKA_HAS_PARALLEL_SUBTRANSACTIONS false
 #endif
 
+/* A backend's status by its number in pg_stat_activity's list. */
+#if PG_VERSION_NUM >= 160000
+#define kafka_fetch_backend_status(n) pgstat_get_local_beentry_by_index(n)
+#else
+#define kafka_fetch_backend_status(n) pgstat_fetch_stat_local_beentry(n)
+#endif
+
 #endif							/* KAFKA_COMPAT_H */

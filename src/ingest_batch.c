@@ -25,7 +25,7 @@ typedef struct BatchHeaders
 
 struct KafkaIngestBatch
 {
-	KafkaIngestBatch *below;			/* in "shown": what was shown before this one */
+	KafkaIngestBatch *below;	/* in "shown": what was shown before this one */
 	Oid			relid;			/* that it is shown for; InvalidOid: it is not */
 	MemoryContext cxt;			/* the batch itself, and its array */
 	MemoryContext bytes_cxt;	/* what the messages point to */
@@ -104,7 +104,7 @@ copy_bytes(char **p, const char *bytes, Size len)
 
 void
 KafkaIngestBatchAdd(KafkaIngestBatch *batch, const KafkaMessage *message, const KafkaHeader *headers,
-			  int nheaders)
+					int nheaders)
 {
 	KafkaMessage *copy;
 	Size		size = message->keylen + message->valuelen;

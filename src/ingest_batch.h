@@ -18,7 +18,7 @@ extern void KafkaIngestBatchFree(KafkaIngestBatch *batch);
 
 /* Append a copy of a message and of its headers. */
 extern void KafkaIngestBatchAdd(KafkaIngestBatch *batch, const KafkaMessage *message,
-						  const KafkaHeader *headers, int nheaders);
+								const KafkaHeader *headers, int nheaders);
 
 extern int	KafkaIngestBatchCount(const KafkaIngestBatch *batch);
 extern Size KafkaIngestBatchBytes(const KafkaIngestBatch *batch);

@@ -25,7 +25,8 @@ struct KafkaFetcher
 	bool		follow;
 	bool		(*stop) (void);
 	bool		loss_is_error;
-	int64		lost;			/* offsets that the consumer has lost, as far as that was dealt with */
+	int64		lost;			/* offsets that the consumer has lost, as far as that was dealt
+								 * with */
 	KafkaSnapshot *snapshot;
 	KafkaPlace *places;
 	int			nplaces;

@@ -9,7 +9,7 @@ extern void KafkaSettingInit(void);
 extern void KafkaConnectionInit(void);
 extern void KafkaPendingInit(void);
 extern void KafkaOutboxInit(void);
-extern void KafkaRelayInit(void);
+extern void KafkaLauncherInit(void);
 extern void KafkaSubscriptionInit(void);
 
 #endif							/* KAFKA_MODULE_H */

@@ -89,6 +89,8 @@ apply_property(KafkaServer *server, const KafkaOption *option, char **values)
 void
 kafka_option_apply_server(KafkaServer *server, const KafkaOption *option, char **values)
 {
+	static const char *const outbox_on_errors[] = {"dead_letter", "stop", NULL};
+
 	switch (option->id)
 	{
 		case KAFKA_OPTION_PROPERTY:
@@ -99,6 +101,9 @@ kafka_option_apply_server(KafkaServer *server, const KafkaOption *option, char *
 			break;
 		case KAFKA_OPTION_COMMIT_TIMEOUT:
 			server->commit_timeout = kafka_value_timeout(option, 1);
+			break;
+		case KAFKA_OPTION_OUTBOX_ON_ERROR:
+			server->outbox_stops = kafka_value_word(option, outbox_on_errors) == 1;
 			break;
 		case KAFKA_OPTION_KEEP_CONNECTIONS:
 			server->keep_connections = kafka_value_bool(option);

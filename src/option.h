@@ -41,6 +41,7 @@ typedef struct KafkaServer
 	bool		keep_connections;	/* keep handles for the session's next statement */
 	bool		auto_create_topics; /* sends may create topics */
 	bool		read_committed; /* isolation.level */
+	bool		outbox_stops;	/* the relay stops at a message that Kafka refuses */
 	char	   *transactional_id;	/* of a relay's producer; NULL: sends outside transactions */
 	List	   *allowed_topics; /* of char *, patterns with * and ?; NIL: all */
 } KafkaServer;

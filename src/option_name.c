@@ -24,6 +24,7 @@ static const struct
 }			own_options[] = {
 	{"metadata_timeout", KAFKA_OBJECT_SERVER, KAFKA_OPTION_METADATA_TIMEOUT},
 	{"commit_timeout", KAFKA_OBJECT_SERVER, KAFKA_OPTION_COMMIT_TIMEOUT},
+	{"outbox_on_error", KAFKA_OBJECT_SERVER, KAFKA_OPTION_OUTBOX_ON_ERROR},
 	{"keep_connections", KAFKA_OBJECT_SERVER, KAFKA_OPTION_KEEP_CONNECTIONS},
 	{"allowed_topics", KAFKA_OBJECT_SERVER, KAFKA_OPTION_ALLOWED_TOPICS},
 

@@ -46,7 +46,7 @@
 #include "worker.h"
 
 #define EXTENSION "kafka_fdw"
-#define LOOK_AT_SIZE_EVERY 1000 /* messages of a transaction */
+#define SIZE_INTERVAL 200			/* ms between looks at the outbox's size */
 
 /* Columns of the outbox's tables. */
 enum OutboxColumn
@@ -84,7 +84,8 @@ typedef struct WakeUp
 } WakeUp;
 
 static List *wake_ups = NIL;	/* of WakeUp *, in the transaction's context */
-static int	nadded = 0;			/* messages of the transaction */
+static Oid	target_table = InvalidOid;	/* that the transaction inserts into, and has locked */
+static Oid	target_sequence = InvalidOid;
 
 Oid
 KafkaOutboxSchema(void)
@@ -149,39 +150,64 @@ current_table(Oid schema)
 	return n;
 }
 
-/* Open the table in use, locked for inserting until the transaction ends. */
-static Relation
-open_current(Oid schema)
+/*
+ * Find the table in use and lock it for inserting until the transaction ends. What was found is
+ * good for as long, or until a subtransaction that has taken the lock is rolled back.
+ */
+static void
+choose_table(void)
 {
+	Oid			schema = KafkaOutboxSchema();
 	int			n = current_table(schema);
 
 	for (;;)
 	{
-		Relation	rel = table_open(outbox_table(schema, n), RowExclusiveLock);
-		int			now = current_table(schema);
+		Oid			table = outbox_table(schema, n);
+		int			now;
 
+		LockRelationOid(table, RowExclusiveLock);
+		now = current_table(schema);
 		if (now == n)
-			return rel;
-		table_close(rel, RowExclusiveLock);
+		{
+			target_table = table;
+			target_sequence = find_relation(schema, "kafka_outbox_id");
+			return;
+		}
+		UnlockRelationOid(table, RowExclusiveLock);
 		n = now;
 	}
 }
 
+/*
+ * Now and then, since it takes a while. What was sent counts too, until its table is emptied: it
+ * takes disk space all the same.
+ */
 static void
-check_size(Oid schema)
+check_size(void)
 {
+	static TimestampTz looked_at = 0;
+	TimestampTz now = GetCurrentTimestamp();
+	Oid			schema;
 	int64		size = 0;
 
+	if (looked_at != 0 && !TimestampDifferenceExceeds(looked_at, now, SIZE_INTERVAL) && now >= looked_at)
+		return;
+	schema = KafkaOutboxSchema();
 	for (int i = 0; i < KAFKA_OUTBOX_TABLES; i++)
 		size += DatumGetInt64(DirectFunctionCall1(pg_total_relation_size,
 												  ObjectIdGetDatum(outbox_table(schema, i))));
-	if (size / 1024 > kafka_outbox_max_size)
-		ereport(kafka_outbox_when_full,
-				(errcode(ERRCODE_DISK_FULL),
-				 errmsg("the outbox for Kafka is full"),
-				 errdetail("It takes %lld kB; the setting \"%s\" is %d kB.", (long long) (size / 1024),
-						   "kafka_fdw.outbox_max_size", kafka_outbox_max_size),
-				 errhint("The view kafka_relays says what the relays are waiting for.")));
+	if (size / 1024 <= kafka_outbox_max_size)
+	{
+		looked_at = now;
+		return;
+	}
+	ereport(kafka_outbox_when_full,
+			(errcode(ERRCODE_DISK_FULL),
+			 errmsg("the outbox for Kafka is full"),
+			 errdetail("It takes %lld kB; the setting \"%s\" is %d kB.", (long long) (size / 1024),
+					   "kafka_fdw.outbox_max_size", kafka_outbox_max_size),
+			 errhint("The view kafka_relays says what the relays are waiting for.")));
+	looked_at = now;			/* a warning each time would be one for each row */
 }
 
 /* Whose user mapping counts: the role's own, or public's. */
@@ -204,20 +230,20 @@ bytea_datum(const char *data, Size len, bool *isnull)
 int64
 KafkaOutboxAdd(const KafkaServer *server, const char *topic, const KafkaOutgoing *message)
 {
-	Oid			schema = KafkaOutboxSchema();
 	Oid			mapping = mapping_role(server);
 	Relation	rel;
 	Datum		values[OUTBOX_NCOLUMNS] = {0};
 	bool		nulls[OUTBOX_NCOLUMNS] = {false};
 	int64		id;
 
-	if (nadded % LOOK_AT_SIZE_EVERY == 0)
-		check_size(schema);
-	rel = open_current(schema);
+	check_size();
+	if (!OidIsValid(target_table))
+		choose_table();
+	rel = table_open(target_table, NoLock);
 
 	/* In this order. */
 	values[OUTBOX_XID] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	id = nextval_internal(find_relation(schema, "kafka_outbox_id"), false);
+	id = nextval_internal(target_sequence, false);
 
 	values[OUTBOX_ID] = Int64GetDatum(id);
 	values[OUTBOX_SERVERID] = ObjectIdGetDatum(server->serverid);
@@ -246,7 +272,6 @@ KafkaOutboxAdd(const KafkaServer *server, const char *topic, const KafkaOutgoing
 			TimestampTzGetDatum(kafka_ms_to_timestamptz(message->timestamp));
 	CatalogTupleInsert(rel, heap_form_tuple(RelationGetDescr(rel), values, nulls));
 	table_close(rel, NoLock);
-	nadded++;
 	KafkaOutboxWakeRelay(server->serverid, mapping);
 	return id;
 }
@@ -375,13 +400,13 @@ outbox_xact_callback(XactEvent event, void *arg)
 			foreach(lc, wake_ups)
 				finish_wake_up((WakeUp *) lfirst(lc));
 			wake_ups = NIL;
-			nadded = 0;
+			target_table = InvalidOid;
 			break;
 
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
 			wake_ups = NIL;
-			nadded = 0;
+			target_table = InvalidOid;
 			break;
 
 		default:
@@ -389,8 +414,18 @@ outbox_xact_callback(XactEvent event, void *arg)
 	}
 }
 
+/* The lock may go with the subtransaction; the relays are woken all the same, and look in vain. */
+static void
+outbox_subxact_callback(SubXactEvent event, SubTransactionId subid, SubTransactionId parent,
+						void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		target_table = InvalidOid;
+}
+
 void
 KafkaOutboxInit(void)
 {
 	RegisterXactCallback(outbox_xact_callback, NULL);
+	RegisterSubXactCallback(outbox_subxact_callback, NULL);
 }

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #include "producer_private.h"
 #include "producer_transaction.h"
@@ -24,12 +25,15 @@
 #define MESSAGE_OVERHEAD 256
 #define SERVE_EVERY 128
 #define ANSWER_POLL_MS 20
+#define MISSING_POLL_MS 200
 
 /* A topic that messages were sent to. */
 typedef struct TransactorTopic
 {
 	char	   *name;
-	rd_kafka_topic_t *rkt;
+	rd_kafka_topic_t *rkt;		/* NULL where it was not there */
+	int			npartitions;
+	bool		missed;			/* it was waited for in vain */
 } TransactorTopic;
 
 /* A message that failed. */
@@ -166,7 +170,10 @@ raise_failure(KafkaTransactor *transactor, const char *what, rd_kafka_resp_err_t
 			 hint ? errhint("%s", hint) : 0));
 }
 
-/* What no second try mends. */
+/*
+ * What no second try mends. A topic that is not there is none of it: the next try prepares it, and
+ * waits for it.
+ */
 static bool
 is_final(rd_kafka_resp_err_t err)
 {
@@ -179,8 +186,6 @@ is_final(rd_kafka_resp_err_t err)
 		case RD_KAFKA_RESP_ERR_INVALID_MSG:
 		case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
 		case RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION:
-		case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
-		case RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC:
 		case RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
 			return true;
 		default:
@@ -227,7 +232,12 @@ release_transactor(void *arg)
 	if (transactor->answers)
 		rd_kafka_queue_destroy(transactor->answers);
 	foreach(lc, transactor->topics)
-		rd_kafka_topic_destroy(((TransactorTopic *) lfirst(lc))->rkt);
+	{
+		TransactorTopic *topic = (TransactorTopic *) lfirst(lc);
+
+		if (topic->rkt)
+			rd_kafka_topic_destroy(topic->rkt);
+	}
 	if (transactor->pending > 0)
 		rd_kafka_purge(handle->rk, RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT |
 					   RD_KAFKA_PURGE_F_NON_BLOCKING);
@@ -355,12 +365,9 @@ refuse(KafkaTransactor *transactor, int64 number, const char *reason)
 	transactor->refusals = lappend(transactor->refusals, refusal);
 }
 
-/*
- * The topic's object; NULL with *reason where there is no such topic. Whoever sends for long meets
- * topics that come and go: what is not known is looked up.
- */
-static rd_kafka_topic_t *
-get_topic(KafkaTransactor *transactor, const char *name, char **reason)
+/* A topic's entry, made where there is none; moved to the front. */
+static TransactorTopic *
+get_topic(KafkaTransactor *transactor, const char *name)
 {
 	MemoryContext oldcontext;
 	TransactorTopic *topic;
@@ -373,33 +380,60 @@ get_topic(KafkaTransactor *transactor, const char *name, char **reason)
 			continue;
 		if (foreach_current_index(lc) > 0)
 		{
-			transactor->topics = foreach_delete_current(transactor->topics, lc);
-			transactor->topics = lcons(topic, transactor->topics);
+			lfirst(lc) = linitial(transactor->topics);
+			linitial(transactor->topics) = topic;
 		}
-		return topic->rkt;
+		return topic;
 	}
-	if (!kafka_producer_knows(transactor->handle, name))
+	oldcontext = MemoryContextSwitchTo(transactor->context);
+	topic = palloc0(sizeof(TransactorTopic));
+	topic->name = pstrdup(name);
+	transactor->topics = lcons(topic, transactor->topics);
+	MemoryContextSwitchTo(oldcontext);
+	return topic;
+}
+
+/* What cannot be sent to now, but perhaps soon. */
+static bool
+is_missing(rd_kafka_resp_err_t err)
+{
+	return err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC;
+}
+
+char *
+KafkaTransactorPrepare(KafkaTransactor *transactor, const char *name, int32 partition)
+{
+	TransactorTopic *topic = get_topic(transactor, name);
+	TimestampTz give_up = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+													  transactor->server.metadata_timeout);
+	bool		patient = topic->rkt == NULL && !topic->missed;
+
+	while (topic->rkt == NULL || partition >= topic->npartitions)
 	{
 		ProducerTopic found = kafka_producer_lookup(transactor->handle, &transactor->server, name, 0);
 
-		if (found.err != RD_KAFKA_RESP_ERR_NO_ERROR)
+		if (found.err == RD_KAFKA_RESP_ERR_NO_ERROR)
 		{
-			if (!is_final(found.err))
-				raise_failure(transactor, psprintf("look up topic \"%s\"", name), found.err, NULL);
-			*reason = KafkaConnectionCause(transactor->handle, found.err, NULL);
-			return NULL;
+			topic->npartitions = found.npartitions;
+			topic->missed = false;
+			if (topic->rkt == NULL &&
+				(topic->rkt = rd_kafka_topic_new(transactor->handle->rk, name, NULL)) == NULL)
+				elog(ERROR, "could not use topic \"%s\": %s", name,
+					 rd_kafka_err2str(rd_kafka_last_error()));
+			if (partition >= topic->npartitions)
+				return kafka_no_such_partition(&found, partition);
 		}
-		kafka_producer_remember(transactor->handle, name);
+		else if (!is_missing(found.err) && !is_final(found.err))
+			raise_failure(transactor, psprintf("look up topic \"%s\"", name), found.err, NULL);
+		else if (!patient || !is_missing(found.err) || GetCurrentTimestamp() >= give_up)
+		{
+			topic->missed = true;
+			return KafkaConnectionCause(transactor->handle, found.err, NULL);
+		}
+		else
+			(void) KafkaConnectionWait(transactor->handle, MISSING_POLL_MS);
 	}
-	oldcontext = MemoryContextSwitchTo(transactor->context);
-	topic = palloc(sizeof(TransactorTopic));
-	topic->name = pstrdup(name);
-	topic->rkt = rd_kafka_topic_new(transactor->handle->rk, name, NULL);
-	if (topic->rkt == NULL)
-		elog(ERROR, "could not use topic \"%s\": %s", name, rd_kafka_err2str(rd_kafka_last_error()));
-	transactor->topics = lcons(topic, transactor->topics);
-	MemoryContextSwitchTo(oldcontext);
-	return topic->rkt;
+	return NULL;
 }
 
 /* Wait until at most so many bytes are not acknowledged, or something has failed. */
@@ -421,18 +455,12 @@ void
 KafkaTransactorAdd(KafkaTransactor *transactor, const char *topic, const KafkaOutgoing *message,
 				   int64 number)
 {
-	rd_kafka_topic_t *rkt;
-	char	   *reason = NULL;
+	rd_kafka_topic_t *rkt = get_topic(transactor, topic)->rkt;
 
 	/* The transaction will be aborted: only those that librdkafka itself refuses are still found. */
 	if (transactor->nfailures > 0)
 		return;
-	rkt = get_topic(transactor, topic, &reason);
-	if (rkt == NULL)
-	{
-		refuse(transactor, number, reason);
-		return;
-	}
+	Assert(rkt != NULL);
 	for (;;)
 	{
 		rd_kafka_resp_err_t err = kafka_produce_message(transactor->handle->rk, rkt, message,

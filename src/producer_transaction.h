@@ -39,11 +39,18 @@ extern void KafkaTransactorClose(KafkaTransactor *transactor);
  */
 extern bool KafkaTransactorMakeTopic(KafkaTransactor *transactor, const char *topic);
 
+/*
+ * Outside a transaction, before a message is added to one: NULL where its topic and partition are
+ * there, else why they are not. What is not there is waited for, once for each topic, for the
+ * server's metadata_timeout: it may be about to be made, or the broker to learn of it.
+ */
+extern char *KafkaTransactorPrepare(KafkaTransactor *transactor, const char *topic, int32 partition);
+
 extern void KafkaTransactorBegin(KafkaTransactor *transactor);
 
 /*
- * Hand a message over; it is copied. What Kafka will never take is noted. Waits while much is not
- * acknowledged.
+ * Hand a message over that was prepared; it is copied. What Kafka will never take is noted. Waits
+ * while much is not acknowledged.
  */
 extern void KafkaTransactorAdd(KafkaTransactor *transactor, const char *topic,
 							   const KafkaOutgoing *message, int64 number);

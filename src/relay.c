@@ -52,7 +52,11 @@
 #define FIRST_PAUSE 500				/* ms after a failure; doubled up to the last */
 #define LAST_PAUSE 30000
 #define FIRST_NAP 100				/* ms, in the first second: who started us may not have committed */
+#define MANY_IDS 10000
+#define LOCK_TRIES 100
 #define FENCE_INTERVAL 60000		/* ms: twice fenced in that time is not by chance */
+
+#define KAFKA_ERRCODE_STOP ERRCODE_OPERATOR_INTERVENTION	/* of an error after which it does not go on */
 
 /* The relay of this process. */
 typedef struct Relay
@@ -136,7 +140,11 @@ refresh_server(Relay *relay)
 		relay->server->transactional_id = psprintf("kafka_fdw-%s", relay->state->identity);
 	}
 	else
+	{
+		MemoryContextSwitchTo(relay->kafka_context);
 		relay->server->allowed_topics = KafkaOptionCopyServer(server)->allowed_topics;
+		relay->server->outbox_stops = server->outbox_stops;
+	}
 	MemoryContextSwitchTo(oldcontext);
 }
 
@@ -181,6 +189,7 @@ connect_to_kafka(Relay *relay)
 {
 	RelayState *state = relay->state;
 	char	   *last = NULL;
+	char	   *reason;
 
 	/* A handle's configuration looks into catalogues; without a snapshot that holds nothing back. */
 	StartTransactionCommand();
@@ -188,16 +197,22 @@ connect_to_kafka(Relay *relay)
 	relay->transactor = KafkaTransactorOpen(relay->server);
 	(void) KafkaTransactorMakeTopic(relay->transactor, CONTROL_TOPIC);
 	MemoryContextSwitchTo(relay->cycle_context);
+	reason = KafkaTransactorPrepare(relay->transactor, CONTROL_TOPIC, 0);
+	if (reason)
+		elog(ERROR, "could not use the control topic \"%s\": %s", CONTROL_TOPIC, reason);
 	if (state->batch)
 		last = last_committed(relay, identity_of(state->batch));
 	CommitTransactionCommand();
+	begin_transaction();
+	kafka_relay_note(state, "running", NULL);
 	if (last && strcmp(last, state->batch) == 0)
 	{
+		int64		nsent = state->batch_rows - list_length(state->excluded);
+
 		forget_batch(state);
-		begin_transaction();
-		kafka_relay_save(state, "running", 0);
-		commit_transaction();
+		kafka_relay_save(state, nsent, 0);
 	}
+	commit_transaction();
 	MemoryContextSwitchTo(relay->cycle_context);
 }
 
@@ -294,6 +309,98 @@ finish_round(RelayState *state)
 	state->round = NULL;
 }
 
+/* Find out which rows cannot be sent because their topic or partition is not there. */
+static List *
+prepare_rows(Relay *relay, List *rows)
+{
+	List	   *refusals = NIL;
+	ListCell   *lc;
+
+	foreach(lc, rows)
+	{
+		RelayRow   *row = (RelayRow *) lfirst(lc);
+		KafkaRefusal *refusal;
+		char	   *reason;
+
+		if (is_excluded(relay->state, row->id))
+			continue;
+		reason = KafkaTransactorPrepare(relay->transactor, row->topic, row->message.partition);
+		if (reason == NULL)
+			continue;
+		refusal = palloc(sizeof(KafkaRefusal));
+		refusal->number = row->id;
+		refusal->reason = reason;
+		refusals = lappend(refusals, refusal);
+	}
+	return refusals;
+}
+
+/* Send the rows in a transaction of Kafka's; those that it refuses, when nothing was sent. */
+static List *
+send_rows(Relay *relay, List *rows)
+{
+	RelayState *state = relay->state;
+	char	   *identity = identity_of(state->batch);
+	KafkaOutgoing control = {0};
+	ListCell   *lc;
+
+	KafkaTransactorBegin(relay->transactor);
+	foreach(lc, rows)
+	{
+		RelayRow   *row = (RelayRow *) lfirst(lc);
+
+		if (!is_excluded(state, row->id))
+			KafkaTransactorAdd(relay->transactor, row->topic, &row->message, row->id);
+	}
+	control.partition = 0;
+	control.timestamp = KAFKA_NO_TIMESTAMP;
+	control.key = identity;
+	control.keylen = strlen(identity);
+	control.value = state->batch;
+	control.valuelen = strlen(state->batch);
+	KafkaTransactorAdd(relay->transactor, CONTROL_TOPIC, &control, 0);
+	return KafkaTransactorCommit(relay->transactor);
+}
+
+/* Whether a message was refused, or the relay's own to the control topic. */
+static void
+check_refusal(Relay *relay, const KafkaRefusal *refusal, List *rows)
+{
+	if (refusal->number == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_ERROR),
+				 errmsg("could not send to the control topic \"%s\"", CONTROL_TOPIC),
+				 errdetail_internal("%s.", refusal->reason)));
+	if (relay->server->outbox_stops)
+		ereport(ERROR,
+				(errcode(KAFKA_ERRCODE_STOP),
+				 errmsg("Kafka refuses message %lld of the outbox, for topic \"%s\"",
+						(long long) refusal->number, find_row(rows, refusal->number)->topic),
+				 errdetail_internal("%s.", refusal->reason),
+				 errhint("Mend the cause and call kafka_relay_start(), or set the server's option "
+						 "outbox_on_error to dead_letter.")));
+}
+
+/* Move what was refused to the dead letters; the rest is the batch now, under another name. */
+static void
+set_aside(Relay *relay, List *rows, List *refusals)
+{
+	ListCell   *lc;
+
+	begin_transaction();
+	foreach(lc, refusals)
+	{
+		KafkaRefusal *refusal = (KafkaRefusal *) lfirst(lc);
+
+		check_refusal(relay, refusal, rows);
+		exclude(relay, rows, refusal->number, refusal->reason);
+	}
+	name_batch(relay);
+	kafka_relay_save(relay->state, 0, list_length(refusals));
+	commit_transaction();
+	MemoryContextSwitchTo(relay->cycle_context);
+}
+
 /*
  * Send the rows of the recorded batch. Where Kafka refuses some for good they go to the dead
  * letters, and the rest is recorded under another name and sent again.
@@ -302,62 +409,30 @@ static void
 send_batch(Relay *relay, List *rows)
 {
 	RelayState *state = relay->state;
-	KafkaOutgoing control = {0};
 	List	   *refusals;
-	ListCell   *lc;
-	int64		nsent = 0;
-	char	   *identity;
+	int64		nsent;
 
-	for (;;)
+	MemoryContextSwitchTo(relay->cycle_context);
+	do
 	{
-		nsent = 0;
-		MemoryContextSwitchTo(relay->cycle_context);
-		KafkaTransactorBegin(relay->transactor);
-		foreach(lc, rows)
-		{
-			RelayRow   *row = (RelayRow *) lfirst(lc);
-
-			if (is_excluded(state, row->id))
-				continue;
-			KafkaTransactorAdd(relay->transactor, row->topic, &row->message, row->id);
-			nsent++;
-		}
-		identity = identity_of(state->batch);
-		control.partition = 0;
-		control.timestamp = KAFKA_NO_TIMESTAMP;
-		control.key = identity;
-		control.keylen = strlen(identity);
-		control.value = state->batch;
-		control.valuelen = strlen(state->batch);
-		KafkaTransactorAdd(relay->transactor, CONTROL_TOPIC, &control, 0);
-		refusals = KafkaTransactorCommit(relay->transactor);
+		refusals = prepare_rows(relay, rows);
 		if (refusals == NIL)
-			break;
-		begin_transaction();
-		foreach(lc, refusals)
-		{
-			KafkaRefusal *refusal = (KafkaRefusal *) lfirst(lc);
-
-			if (refusal->number == 0)
-				ereport(ERROR,
-						(errcode(ERRCODE_FDW_ERROR),
-						 errmsg("could not send to the control topic \"%s\"", CONTROL_TOPIC),
-						 errdetail_internal("%s.", refusal->reason)));
-			exclude(relay, rows, refusal->number, refusal->reason);
-		}
-		name_batch(relay);
-		kafka_relay_save(state, "running", 0);
-		commit_transaction();
-	}
+			refusals = send_rows(relay, rows);
+		if (refusals != NIL)
+			set_aside(relay, rows, refusals);
+	} while (refusals != NIL);
+	nsent = state->batch_rows - list_length(state->excluded);
 	forget_batch(state);
 	begin_transaction();
-	kafka_relay_save(state, "running", nsent);
+	kafka_relay_save(state, nsent, 0);
 	commit_transaction();
 }
 
 /*
  * The next rows of the round, or where it has none left those of a new one. A round without rows is
- * done at once, which is written down only where the row of the relay says otherwise.
+ * done at once. That is written down only where the relay's row says otherwise, and when many ids
+ * were given to transactions that are still open, or to other relays: their rows need not be looked
+ * at again then (kafka_relay_save).
  */
 static List *
 next_rows(Relay *relay)
@@ -367,18 +442,18 @@ next_rows(Relay *relay)
 	bool		old_round = state->round != NULL;
 
 	if (old_round)
-		rows = kafka_relay_fetch(state, 0);
+		rows = kafka_relay_fetch(state, 0, relay->cycle_context);
 	if (rows != NIL)
 		return rows;
 	if (old_round)
 		finish_round(state);
 	kafka_relay_begin_round(state, relay->context);
-	rows = kafka_relay_fetch(state, 0);
+	rows = kafka_relay_fetch(state, 0, relay->cycle_context);
 	if (rows == NIL)
 	{
 		finish_round(state);
-		if (old_round)
-			kafka_relay_save(state, "running", 0);
+		if (old_round || kafka_relay_last_given_id() > state->known_id + MANY_IDS)
+			kafka_relay_save(state, 0, 0);
 	}
 	return rows;
 }
@@ -387,9 +462,11 @@ next_rows(Relay *relay)
 static void
 record_batch(Relay *relay, List *rows)
 {
+	RelayState *state = relay->state;
 	ListCell   *lc;
 
-	relay->state->batch_to = ((RelayRow *) llast(rows))->id;
+	state->batch_to = ((RelayRow *) llast(rows))->id;
+	state->batch_rows = list_length(rows);
 	foreach(lc, rows)
 	{
 		RelayRow   *row = (RelayRow *) lfirst(lc);
@@ -399,11 +476,11 @@ record_batch(Relay *relay, List *rows)
 			exclude(relay, rows, row->id, reason);
 	}
 	name_batch(relay);
-	kafka_relay_save(relay->state, "running", 0);
+	kafka_relay_save(state, 0, list_length(state->excluded));
 }
 
 /*
- * The next batch, recorded; NIL where nothing waits. A batch that was recorded before is taken up
+ * The next batch, recorded; NIL where nothing waits, or the relay is to stop. A batch that was recorded before is taken up
  * again just as it was.
  */
 static List *
@@ -413,9 +490,12 @@ next_batch(Relay *relay)
 	List	   *rows;
 
 	begin_transaction();
+	state->stopped = kafka_relay_is_stopped(state);
 	MemoryContextSwitchTo(relay->cycle_context);
-	if (state->batch)
-		rows = kafka_relay_fetch(state, state->batch_to);
+	if (state->stopped)
+		rows = NIL;
+	else if (state->batch)
+		rows = kafka_relay_fetch(state, state->batch_to, relay->cycle_context);
 	else
 	{
 		rows = next_rows(relay);
@@ -470,12 +550,6 @@ cycle(Relay *relay)
 	rows = next_batch(relay);
 	if (rows != NIL)
 		send_batch(relay, rows);
-	else
-	{
-		begin_transaction();
-		relay->state->stopped = kafka_relay_is_stopped(relay->state);
-		commit_transaction();
-	}
 	if (TimestampDifferenceExceeds(relay->rotated_at, GetCurrentTimestamp(), 1000))
 	{
 		relay->rotated_at = GetCurrentTimestamp();
@@ -495,6 +569,7 @@ recover(Relay *relay)
 	MemoryContext oldcontext = MemoryContextSwitchTo(relay->kafka_context);
 	ErrorData  *error = CopyErrorData();
 	bool		fenced = error->sqlerrcode == KAFKA_ERRCODE_FENCED;
+	bool		stop = error->sqlerrcode == KAFKA_ERRCODE_STOP;
 	char	   *text = error->detail ? psprintf("%s: %s", error->message, error->detail)
 		: pstrdup(error->message);
 	const char *what = "waiting";
@@ -524,6 +599,8 @@ recover(Relay *relay)
 	{
 		begin_transaction();
 		kafka_relay_note(relay->state, what, text);
+		if (stop)
+			kafka_relay_stop_itself(relay->state);
 		commit_transaction();
 	}
 	disconnect(relay);
@@ -568,6 +645,8 @@ try_cycle(Relay *relay, const KafkaRelayArguments *arguments)
 		if (relay->state->fenced || relay->state->stopped)
 			end_relay();
 		result = cycle(relay) ? CYCLE_MORE : CYCLE_IDLE;
+		if (relay->state->stopped)
+			end_relay();
 	}
 	PG_CATCH();
 	{
@@ -618,12 +697,32 @@ relay_loop(Relay *relay, const KafkaRelayArguments *arguments)
 	}
 }
 
+/*
+ * Only one relay runs for a server and user mapping. Sessions take the lock for a moment to see
+ * whether one does.
+ */
+static void
+take_lock(const KafkaRelayArguments *arguments)
+{
+	LOCKTAG		tag;
+	int			tries = 0;
+
+	StartTransactionCommand();
+	KafkaWorkerLockTag(&tag, arguments->serverid, arguments->mapping, KAFKA_RELAY_RUNNING);
+	while (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
+	{
+		if (++tries == LOCK_TRIES || got_sigterm)
+			end_relay();
+		nap(10);
+	}
+	CommitTransactionCommand();
+}
+
 void
 kafka_relay_main(Datum arg)
 {
 	KafkaRelayArguments arguments;
 	Relay	   *relay;
-	LOCKTAG		tag;
 
 	memcpy(&arguments, MyBgworkerEntry->bgw_extra, sizeof(arguments));
 	pqsignal(SIGTERM, on_sigterm);
@@ -644,11 +743,7 @@ kafka_relay_main(Datum arg)
 	SetConfigOption("plan_cache_mode", "force_generic_plan", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("application_name", MyBgworkerEntry->bgw_name, PGC_SUSET, PGC_S_OVERRIDE);
 
-	StartTransactionCommand();
-	KafkaWorkerLockTag(&tag, arguments.serverid, arguments.mapping, KAFKA_RELAY_RUNNING);
-	if (LockAcquire(&tag, ExclusiveLock, true, true) == LOCKACQUIRE_NOT_AVAIL)
-		end_relay();
-	CommitTransactionCommand();
+	take_lock(&arguments);
 
 	relay = MemoryContextAllocZero(TopMemoryContext, sizeof(Relay));
 	relay->context = AllocSetContextCreate(TopMemoryContext, "kafka_fdw relay", ALLOCSET_DEFAULT_SIZES);

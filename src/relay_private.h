@@ -19,7 +19,7 @@ typedef struct RelayRow
 	KafkaOutgoing message;
 } RelayRow;
 
-/* How far a relay has come: its row of kafka_relay, whose columns these are. */
+/* A relay, and how far it has come: its rows of kafka_relay and kafka_relay_progress. */
 typedef struct RelayState
 {
 	Oid			serverid;
@@ -33,35 +33,72 @@ typedef struct RelayState
 	int64		last_id;
 	char	   *batch;			/* identity and uuid of what may have been sent; NULL: nothing */
 	int64		batch_to;
+	int64		batch_rows;		/* of the batch, the excluded ones among them */
 	List	   *excluded;		/* of int64 *: ids of the batch that were refused */
 	bool		stopped;
-	bool		fenced;			/* the row says so, or belongs to another copy of the database */
+	bool		fenced;			/* the row says so, or the database is a copy of another */
+	ItemPointerData ctid;		/* of the row of kafka_relay_progress */
+	int64		known_id;		/* no id up to it belongs to a transaction that a snapshot taken from
+								 * now on knows nothing of */
 } RelayState;
 
 /* relay_store.c: each runs inside a transaction of the caller's, with SPI connected. */
 
-/* Read the relay's row, or make it; allocated in the given context. */
+/*
+ * True where a relay's row was written in another database than this: then this one was restored from
+ * a dump, or is a copy, and so are all rows.
+ */
+extern bool kafka_relay_is_copy(void);
+
+/* Read the relay's rows, or make them; allocated in the given context. */
 extern RelayState *kafka_relay_load(Oid serverid, Oid mapping, MemoryContext context);
 
 /* Take a snapshot for a new round: what is committed now is its. Before any other statement. */
 extern void kafka_relay_begin_round(RelayState *state, MemoryContext context);
 
-/* The next rows of the round, by id, in the current context; upto 0: as many as make a batch. */
-extern List *kafka_relay_fetch(const RelayState *state, int64 upto);
+/*
+ * The next rows of the round, by id; upto 0: as many as make a batch. Here and elsewhere what is
+ * returned is allocated in the given context: SPI leaves one of its own behind as the current.
+ */
+extern List *kafka_relay_fetch(const RelayState *state, int64 upto, MemoryContext context);
 
-/* Write the row back. */
-extern void kafka_relay_save(const RelayState *state, const char *what, int64 sent);
+/* Write down how far it has come, with so many messages more that were sent, and refused. */
+extern void kafka_relay_save(RelayState *state, int64 sent, int64 refused);
 
-/* Note an error, or that there is none (NULL). */
+/* Set the state that kafka_relays shows, with an error or without (NULL). */
 extern void kafka_relay_note(const RelayState *state, const char *what, const char *error);
+
+/* Stop, as kafka_relay_stop() does. */
+extern void kafka_relay_stop_itself(const RelayState *state);
+
+/* The largest id that was given. */
+extern int64 kafka_relay_last_given_id(void);
 
 /* Whether somebody has asked the relay to stop. */
 extern bool kafka_relay_is_stopped(const RelayState *state);
 
-/* Move a message to the dead letters. */
+/* Copy a message to the dead letters. */
 extern void kafka_relay_bury(const RelayState *state, const RelayRow *row, const char *reason);
 
-/* Empty the tables whose rows are all sent, and go on in another one when one is large enough. */
+/*
+ * relay_rotate.c: inside a transaction of the caller's, with SPI connected. Empty the tables whose
+ * rows are all sent, and go on in another one when one is large enough.
+ */
 extern void kafka_relay_rotate(void);
+
+/* relay_sql.c: what the others have in common. */
+
+/* The extension's schema, quoted. */
+extern const char *kafka_relay_schema(void);
+
+/* Run a statement with SPI; an error where its result is not the one expected. */
+extern void kafka_relay_execute(const char *sql, int nargs, Oid *types, Datum *values,
+								const char *nulls, int expected);
+
+/* A column of the statement's result, counted from 1. */
+extern Datum kafka_relay_column(uint64 row, int number, bool *isnull);
+
+/* One that is no NULL, of the first row. */
+extern bool kafka_relay_bool(int number);
 
 #endif							/* KAFKA_RELAY_PRIVATE_H */

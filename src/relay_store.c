@@ -10,6 +10,11 @@
  * their number, or to later ones, whose ids are above those that were given when "done" was taken.
  * Both are found by an index, so a batch costs the same however much was sent before, whatever old
  * snapshot or transaction is open.
+ *
+ * "The ids that were given when a snapshot was taken" is to say those of all transactions that it does
+ * not know of are above. A snapshot does not list every transaction that was running: those that
+ * began after the last one that had ended then are all as good as later ones to it, and may have
+ * taken ids before. See kafka_relay_save() for the way to know of an id that is below.
  */
 #include "postgres.h"
 
@@ -35,31 +40,9 @@
 
 #define BATCH_ROWS 10000
 #define BATCH_BYTES (16 * 1024 * 1024)
-#define FETCH_ROWS 1000
+#define FETCH_ROWS 50			/* at once: what a batch may have above its bytes */
 
 #define NOTHING_DONE "1:1:"		/* a snapshot that shows no transaction of ours */
-
-/* The schema of the extension, quoted. */
-static const char *
-schema_name(void)
-{
-	return quote_identifier(get_namespace_name(KafkaOutboxSchema()));
-}
-
-static void
-execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls, int expected)
-{
-	int			rc = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
-
-	if (rc != expected)
-		elog(ERROR, "unexpected result of a relay's statement: %s", SPI_result_code_string(rc));
-}
-
-static Datum
-column(int row, int number, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, number, isnull);
-}
 
 /* A column as text, in a context of the caller's; NULL where it is NULL. */
 static char *
@@ -74,7 +57,7 @@ static int64
 int_column(int number)
 {
 	bool		isnull;
-	Datum		datum = column(0, number, &isnull);
+	Datum		datum = kafka_relay_column(0, number, &isnull);
 
 	return isnull ? 0 : DatumGetInt64(datum);
 }
@@ -98,85 +81,132 @@ read_excluded(Datum datum)
 	return result;
 }
 
+bool
+kafka_relay_is_copy(void)
+{
+	Oid			types[] = {INT8OID, OIDOID};
+	Datum		values[2];
+
+	values[0] = Int64GetDatum((int64) GetSystemIdentifier());
+	values[1] = ObjectIdGetDatum(MyDatabaseId);
+	kafka_relay_execute(psprintf("SELECT EXISTS (SELECT FROM %s.kafka_relay "
+								 "WHERE system_identifier <> $1 OR databaseid <> $2)",
+								 kafka_relay_schema()),
+						2, types, values, NULL, SPI_OK_SELECT);
+	return kafka_relay_bool(1);
+}
+
+/* The row of kafka_relay, which says who we are. */
+static void
+load_relay(RelayState *state, MemoryContext context)
+{
+	Oid			types[] = {OIDOID, OIDOID, TEXTOID, INT4OID, INT8OID, OIDOID, BOOLOID};
+	Datum		values[7];
+	const char *schema = kafka_relay_schema();
+	bool		copy = kafka_relay_is_copy();
+
+	values[0] = ObjectIdGetDatum(state->serverid);
+	values[1] = ObjectIdGetDatum(state->mapping);
+	values[2] = CStringGetTextDatum(state->server);
+	values[3] = Int32GetDatum(MyProcPid);
+	values[4] = Int64GetDatum((int64) GetSystemIdentifier());
+	values[5] = ObjectIdGetDatum(MyDatabaseId);
+	values[6] = BoolGetDatum(copy);
+	kafka_relay_execute(psprintf("INSERT INTO %s.kafka_relay AS r (serverid, mapping, server, pid, "
+								 "system_identifier, databaseid, identity, state) "
+								 "VALUES ($1, $2, $3, $4, $5, $6, pg_catalog.gen_random_uuid(), "
+								 "CASE WHEN $7 THEN 'fenced' ELSE 'running' END) "
+								 "ON CONFLICT (serverid, mapping) DO UPDATE SET server = $3, pid = $4, "
+								 "state = CASE WHEN $7 OR r.state = 'fenced' THEN 'fenced' "
+								 "ELSE 'running' END "
+								 "RETURNING identity::text, stopped, state = 'fenced'", schema),
+						7, types, values, NULL, SPI_OK_INSERT_RETURNING);
+	state->identity = text_column(1, context);
+	state->stopped = kafka_relay_bool(2);
+	state->fenced = kafka_relay_bool(3);
+}
+
+/* The row of kafka_relay_progress. */
+static void
+load_progress(RelayState *state, MemoryContext context)
+{
+	Oid			types[] = {OIDOID, OIDOID};
+	Datum		values[2];
+	const char *schema = kafka_relay_schema();
+	MemoryContext oldcontext;
+	bool		isnull;
+
+	values[0] = ObjectIdGetDatum(state->serverid);
+	values[1] = ObjectIdGetDatum(state->mapping);
+	kafka_relay_execute(psprintf("INSERT INTO %s.kafka_relay_progress (serverid, mapping, done, done_id, "
+								 "round_id, last_id) VALUES ($1, $2, '" NOTHING_DONE "', 0, 0, 0) "
+								 "ON CONFLICT DO NOTHING", schema),
+						2, types, values, NULL, SPI_OK_INSERT);
+	kafka_relay_execute(psprintf("SELECT done::text, done_id, round::text, round_id, last_id, batch, "
+								 "batch_to, batch_rows, excluded, ctid FROM %s.kafka_relay_progress "
+								 "WHERE serverid = $1 AND mapping = $2", schema),
+						2, types, values, NULL, SPI_OK_SELECT);
+	if (SPI_processed != 1)
+		elog(ERROR, "the relay's progress is missing");
+	state->done = text_column(1, context);
+	state->done_id = int_column(2);
+	state->round = text_column(3, context);
+	state->round_id = int_column(4);
+	state->last_id = int_column(5);
+	state->batch = text_column(6, context);
+	state->batch_to = int_column(7);
+	state->batch_rows = int_column(8);
+	oldcontext = MemoryContextSwitchTo(context);
+	state->excluded = read_excluded(kafka_relay_column(0, 9, &isnull));
+	MemoryContextSwitchTo(oldcontext);
+	state->ctid = *(ItemPointer) DatumGetPointer(kafka_relay_column(0, 10, &isnull));
+}
+
 RelayState *
 kafka_relay_load(Oid serverid, Oid mapping, MemoryContext context)
 {
-	Oid			types[] = {OIDOID, OIDOID, INT8OID, OIDOID, TEXTOID, INT4OID};
-	Datum		values[6];
-	const char *schema = schema_name();
-	MemoryContext oldcontext;
-	RelayState *state;
-	ForeignServer *server = GetForeignServer(serverid);
-	char	   *name;
-	bool		isnull;
+	RelayState *state = MemoryContextAllocZero(context, sizeof(RelayState));
 
-	values[0] = ObjectIdGetDatum(serverid);
-	values[1] = ObjectIdGetDatum(mapping);
-	values[2] = Int64GetDatum((int64) GetSystemIdentifier());
-	values[3] = ObjectIdGetDatum(MyDatabaseId);
-	values[4] = CStringGetTextDatum(server->servername);
-	values[5] = Int32GetDatum(MyProcPid);
-	execute(psprintf("INSERT INTO %s.kafka_relay (serverid, mapping, server, identity, "
-					 "system_identifier, databaseid, state, done, done_id, round_id, last_id) "
-					 "VALUES ($1, $2, $5, pg_catalog.gen_random_uuid(), $3, $4, 'starting', "
-					 "'" NOTHING_DONE "', 0, 0, 0) ON CONFLICT DO NOTHING", schema),
-			5, types, values, NULL, SPI_OK_INSERT);
-	execute(psprintf("UPDATE %s.kafka_relay SET server = $5, pid = $6, "
-					 "state = CASE WHEN system_identifier = $3 AND databaseid = $4 AND state <> 'fenced' "
-					 "THEN 'running' ELSE 'fenced' END "
-					 "WHERE serverid = $1 AND mapping = $2 RETURNING identity::text, done::text, "
-					 "done_id, round::text, round_id, last_id, batch, batch_to, excluded, stopped, state",
-					 schema),
-			6, types, values, NULL, SPI_OK_UPDATE_RETURNING);
-	if (SPI_processed != 1)
-		elog(ERROR, "the relay's row is missing");
-
-	oldcontext = MemoryContextSwitchTo(context);
-	state = palloc0(sizeof(RelayState));
 	state->serverid = serverid;
 	state->mapping = mapping;
-	state->server = pstrdup(server->servername);
-	state->identity = text_column(1, context);
-	state->done = text_column(2, context);
-	state->done_id = int_column(3);
-	state->round = text_column(4, context);
-	state->round_id = int_column(5);
-	state->last_id = int_column(6);
-	state->batch = text_column(7, context);
-	state->batch_to = int_column(8);
-	state->excluded = read_excluded(column(0, 9, &isnull));
-	state->stopped = DatumGetBool(column(0, 10, &isnull));
-	name = text_column(11, context);
-	state->fenced = strcmp(name, "fenced") == 0;
-	MemoryContextSwitchTo(oldcontext);
+	state->server = MemoryContextStrdup(context, GetForeignServer(serverid)->servername);
+	state->known_id = kafka_relay_last_given_id();
+	load_relay(state, context);
+	load_progress(state, context);
 	return state;
 }
 
-/*
- * The ids given so far are read before the snapshot is taken: what a transaction that the snapshot
- * does not know adds is above them.
- */
+int64
+kafka_relay_last_given_id(void)
+{
+	kafka_relay_execute(psprintf("SELECT coalesce(pg_catalog.pg_sequence_last_value(%s), 0)",
+								 quote_literal_cstr(psprintf("%s.kafka_outbox_id",
+															 kafka_relay_schema()))),
+						0, NULL, NULL, NULL, SPI_OK_SELECT);
+	return int_column(1);
+}
+
 void
 kafka_relay_begin_round(RelayState *state, MemoryContext context)
 {
-	const char *schema = schema_name();
-
-	execute(psprintf("SELECT coalesce(pg_catalog.pg_sequence_last_value(%s), 0)",
-					 quote_literal_cstr(psprintf("%s.kafka_outbox_id", schema))),
-			0, NULL, NULL, NULL, SPI_OK_SELECT);
-	state->round_id = int_column(1);
 	PushActiveSnapshot(GetLatestSnapshot());
-	execute("SELECT pg_catalog.pg_current_snapshot()::text", 0, NULL, NULL, NULL, SPI_OK_SELECT);
+	kafka_relay_execute("SELECT pg_catalog.pg_current_snapshot()::text", 0, NULL, NULL, NULL,
+						SPI_OK_SELECT);
 	PopActiveSnapshot();
 	state->round = text_column(1, context);
+	state->round_id = state->known_id;
 	state->last_id = 0;
 }
 
-/* The statement that finds a round's rows in the three tables. */
+/*
+ * The statement that finds a round's rows in the three tables. Each of its parts reads an index in
+ * the order of the ids, and of the transactions that "done" saw running only those that the round
+ * shows, so that what is not committed yet is not looked at.
+ */
 static char *
 fetch_statement(void)
 {
-	const char *schema = schema_name();
+	const char *schema = kafka_relay_schema();
 	StringInfoData sql;
 
 	initStringInfo(&sql);
@@ -189,12 +219,14 @@ fetch_statement(void)
 		appendStringInfo(&sql, "%s(SELECT %s FROM %s.kafka_outbox_%d "
 						 "WHERE serverid = $1 AND mapping = $2 AND id > GREATEST($4, $6) AND id <= $7 "
 						 "AND xid >= pg_catalog.pg_snapshot_xmax($3) "
-						 "AND pg_catalog.pg_visible_in_snapshot(xid, $5) ORDER BY id LIMIT $8)",
+						 "AND pg_catalog.pg_visible_in_snapshot(xid, $5) "
+						 "ORDER BY serverid, mapping, id LIMIT $8)",
 						 i > 0 ? " UNION ALL " : "", columns, schema, i);
-		appendStringInfo(&sql, " UNION ALL (SELECT %s FROM %s.kafka_outbox_%d "
-						 "WHERE xid = ANY (ARRAY(SELECT pg_catalog.pg_snapshot_xip($3))) "
-						 "AND serverid = $1 AND mapping = $2 AND id > $6 AND id <= $7 "
-						 "AND pg_catalog.pg_visible_in_snapshot(xid, $5) ORDER BY id LIMIT $8)",
+		appendStringInfo(&sql, " UNION ALL (SELECT o.* FROM pg_catalog.pg_snapshot_xip($3) x, "
+						 "LATERAL (SELECT %s FROM %s.kafka_outbox_%d "
+						 "WHERE xid = x AND id > $6 AND id <= $7 "
+						 "AND serverid = $1 AND mapping = $2 ORDER BY xid, id LIMIT $8) o "
+						 "WHERE pg_catalog.pg_visible_in_snapshot(x, $5))",
 						 columns, schema, i);
 	}
 	appendStringInfoString(&sql, " ORDER BY id LIMIT $8");
@@ -206,7 +238,7 @@ static const char *
 bytes_column(int row, int number, Size *len)
 {
 	bool		isnull;
-	Datum		datum = column(row, number, &isnull);
+	Datum		datum = kafka_relay_column(row, number, &isnull);
 	struct varlena *bytes;
 
 	*len = 0;
@@ -224,29 +256,28 @@ make_row(int i)
 	bool		isnull;
 	Datum		datum;
 
-	row->id = DatumGetInt64(column(i, 1, &isnull));
-	row->role = DatumGetObjectId(column(i, 2, &isnull));
-	row->topic = TextDatumGetCString(column(i, 3, &isnull));
-	datum = column(i, 4, &isnull);
+	row->id = DatumGetInt64(kafka_relay_column(i, 1, &isnull));
+	row->role = DatumGetObjectId(kafka_relay_column(i, 2, &isnull));
+	row->topic = TextDatumGetCString(kafka_relay_column(i, 3, &isnull));
+	datum = kafka_relay_column(i, 4, &isnull);
 	row->message.partition = isnull ? KAFKA_ANY_PARTITION : DatumGetInt32(datum);
 	row->message.key = bytes_column(i, 5, &row->message.keylen);
 	row->message.value = bytes_column(i, 6, &row->message.valuelen);
-	datum = column(i, 7, &isnull);
+	datum = kafka_relay_column(i, 7, &isnull);
 	if (!isnull)
 		row->message.nheaders = KafkaHeaderFromArray(PointerGetDatum(PG_DETOAST_DATUM_COPY(datum)),
 													 &row->message.headers);
-	datum = column(i, 8, &isnull);
+	datum = kafka_relay_column(i, 8, &isnull);
 	row->message.timestamp = isnull ? KAFKA_NO_TIMESTAMP
 		: DatumGetTimestampTz(datum) / 1000 + KAFKA_EPOCH_DIFFERENCE_US / 1000;
 	return row;
 }
 
 List *
-kafka_relay_fetch(const RelayState *state, int64 upto)
+kafka_relay_fetch(const RelayState *state, int64 upto, MemoryContext context)
 {
 	static SPIPlanPtr plan = NULL;
 	static Oid	plan_schema = InvalidOid;
-	MemoryContext context = CurrentMemoryContext;
 	Oid			types[8];
 	Datum		values[8];
 	Portal		portal;
@@ -311,14 +342,33 @@ excluded_datum(List *excluded)
 										   TYPALIGN_DOUBLE));
 }
 
+/*
+ * Where the row is is known, so that no index leads by way of its earlier versions, which an old
+ * snapshot may keep.
+ *
+ * A transaction takes its number before it gets an id (outbox.c). So an id that was given before
+ * ours takes its own belongs to an older one; and a snapshot that is taken when ours has ended
+ * knows of all older ones, as committed or as running.
+ */
 void
-kafka_relay_save(const RelayState *state, const char *what, int64 sent)
+kafka_relay_save(RelayState *state, int64 sent, int64 refused)
 {
 	Oid			types[] = {OIDOID, OIDOID, TEXTOID, INT8OID, TEXTOID, INT8OID, INT8OID, TEXTOID,
-		INT8OID, INT8ARRAYOID, TEXTOID, INT8OID};
-	Datum		values[12];
-	char		nulls[13] = "            ";
+		INT8OID, INT8OID, INT8ARRAYOID, INT8OID, INT8OID, TIDOID};
+	Datum		values[lengthof(types)];
+	char		nulls[lengthof(types) + 1] = "              ";
+	char	   *sql = psprintf("UPDATE %s.kafka_relay_progress SET done = $3::pg_catalog.pg_snapshot, "
+							   "done_id = $4, round = $5::pg_catalog.pg_snapshot, round_id = $6, "
+							   "last_id = $7, batch = $8, batch_to = $9, batch_rows = $10, "
+							   "excluded = $11, sent = sent + $12, refused = refused + $13, "
+							   "last_success = CASE WHEN $12 > 0 "
+							   "THEN pg_catalog.clock_timestamp() ELSE last_success END "
+							   "WHERE serverid = $1 AND mapping = $2", kafka_relay_schema());
+	int64		known_id = 0;
+	bool		isnull;
 
+	if (!TransactionIdIsValid(GetTopTransactionIdIfAny()))
+		known_id = kafka_relay_last_given_id();
 	values[0] = ObjectIdGetDatum(state->serverid);
 	values[1] = ObjectIdGetDatum(state->mapping);
 	values[2] = CStringGetTextDatum(state->done);
@@ -330,15 +380,22 @@ kafka_relay_save(const RelayState *state, const char *what, int64 sent)
 	values[7] = state->batch ? CStringGetTextDatum(state->batch) : (Datum) 0;
 	nulls[7] = state->batch ? ' ' : 'n';
 	values[8] = Int64GetDatum(state->batch_to);
-	values[9] = excluded_datum(state->excluded);
-	values[10] = CStringGetTextDatum(what);
+	values[9] = Int64GetDatum(state->batch_rows);
+	values[10] = excluded_datum(state->excluded);
 	values[11] = Int64GetDatum(sent);
-	execute(psprintf("UPDATE %s.kafka_relay SET done = $3::pg_catalog.pg_snapshot, done_id = $4, "
-					 "round = $5::pg_catalog.pg_snapshot, round_id = $6, last_id = $7, batch = $8, batch_to = $9, "
-					 "excluded = $10, state = $11, sent = sent + $12, "
-					 "last_success = CASE WHEN $12 > 0 THEN pg_catalog.clock_timestamp() ELSE last_success END "
-					 "WHERE serverid = $1 AND mapping = $2", schema_name()),
-			12, types, values, nulls, SPI_OK_UPDATE);
+	values[12] = Int64GetDatum(refused);
+	values[13] = PointerGetDatum(&state->ctid);
+	kafka_relay_execute(psprintf("%s AND ctid = $14 RETURNING ctid", sql), 14, types, values, nulls,
+						SPI_OK_UPDATE_RETURNING);
+	/* Somebody has vacuumed the table in full, or emptied it (relay_rotate.c). */
+	if (SPI_processed == 0)
+		kafka_relay_execute(psprintf("%s RETURNING ctid", sql), 13, types, values, nulls,
+							SPI_OK_UPDATE_RETURNING);
+	if (SPI_processed == 0)
+		elog(ERROR, "the relay's progress is missing");
+	state->ctid = *(ItemPointer) DatumGetPointer(kafka_relay_column(0, 1, &isnull));
+	if (known_id > 0)
+		state->known_id = known_id;
 }
 
 void
@@ -351,10 +408,24 @@ kafka_relay_note(const RelayState *state, const char *what, const char *error)
 	values[1] = ObjectIdGetDatum(state->mapping);
 	values[2] = CStringGetTextDatum(what);
 	values[3] = error ? CStringGetTextDatum(error) : (Datum) 0;
-	execute(psprintf("UPDATE %s.kafka_relay SET state = $3, last_error = coalesce($4, last_error), "
-					 "last_error_at = CASE WHEN $4 IS NULL THEN last_error_at ELSE pg_catalog.clock_timestamp() END "
-					 "WHERE serverid = $1 AND mapping = $2", schema_name()),
-			4, types, values, error ? NULL : "   n", SPI_OK_UPDATE);
+	kafka_relay_execute(psprintf("UPDATE %s.kafka_relay SET state = $3, "
+								 "last_error = coalesce($4, last_error), last_error_at = CASE "
+								 "WHEN $4 IS NULL THEN last_error_at ELSE pg_catalog.clock_timestamp() END "
+								 "WHERE serverid = $1 AND mapping = $2", kafka_relay_schema()),
+						4, types, values, error ? NULL : "   n", SPI_OK_UPDATE);
+}
+
+void
+kafka_relay_stop_itself(const RelayState *state)
+{
+	Oid			types[] = {OIDOID, OIDOID};
+	Datum		values[2];
+
+	values[0] = ObjectIdGetDatum(state->serverid);
+	values[1] = ObjectIdGetDatum(state->mapping);
+	kafka_relay_execute(psprintf("UPDATE %s.kafka_relay SET stopped = true "
+								 "WHERE serverid = $1 AND mapping = $2", kafka_relay_schema()),
+						2, types, values, NULL, SPI_OK_UPDATE);
 }
 
 bool
@@ -365,9 +436,9 @@ kafka_relay_is_stopped(const RelayState *state)
 
 	values[0] = ObjectIdGetDatum(state->serverid);
 	values[1] = ObjectIdGetDatum(state->mapping);
-	execute(psprintf("SELECT stopped FROM %s.kafka_relay WHERE serverid = $1 AND mapping = $2",
-					 schema_name()), 2, types, values, NULL, SPI_OK_SELECT);
-	return SPI_processed == 0 || DatumGetBool(column(0, 1, &(bool){false}));
+	kafka_relay_execute(psprintf("SELECT stopped FROM %s.kafka_relay WHERE serverid = $1 AND mapping = $2",
+								 kafka_relay_schema()), 2, types, values, NULL, SPI_OK_SELECT);
+	return SPI_processed == 0 || kafka_relay_bool(1);
 }
 
 void
@@ -375,7 +446,7 @@ kafka_relay_bury(const RelayState *state, const RelayRow *row, const char *reaso
 {
 	Oid			types[] = {OIDOID, OIDOID, INT8OID, TEXTOID};
 	Datum		values[4];
-	const char *schema = schema_name();
+	const char *schema = kafka_relay_schema();
 	StringInfoData sql;
 
 	values[0] = ObjectIdGetDatum(state->serverid);
@@ -389,72 +460,5 @@ kafka_relay_bury(const RelayState *state, const RelayRow *row, const char *reaso
 	for (int i = 0; i < KAFKA_OUTBOX_TABLES; i++)
 		appendStringInfo(&sql, "%sSELECT * FROM %s.kafka_outbox_%d", i > 0 ? " UNION ALL " : "", schema, i);
 	appendStringInfoString(&sql, ") o WHERE serverid = $1 AND mapping = $2 AND id = $3");
-	execute(sql.data, 4, types, values, NULL, SPI_OK_INSERT);
-	execute(psprintf("UPDATE %s.kafka_relay SET refused = refused + 1 WHERE serverid = $1 AND mapping = $2",
-					 schema), 2, types, values, NULL, SPI_OK_UPDATE);
-}
-
-/* True where a table has a row that has not been sent; nobody can add to it now. */
-static bool
-has_unsent_rows(const char *schema, int n)
-{
-	execute(psprintf("SELECT EXISTS (SELECT FROM %s.kafka_outbox_%d o WHERE NOT EXISTS "
-					 "(SELECT FROM %s.kafka_relay r WHERE r.serverid = o.serverid AND r.mapping = o.mapping "
-					 "AND pg_catalog.pg_visible_in_snapshot(o.xid, r.done)))", schema, n, schema),
-			0, NULL, NULL, NULL, SPI_OK_SELECT);
-	return DatumGetBool(column(0, 1, &(bool){false}));
-}
-
-static Oid
-outbox_table(Oid schema, int n)
-{
-	return get_relname_relid(psprintf("kafka_outbox_%d", n), schema);
-}
-
-static int64
-table_size(Oid schema, int n)
-{
-	return DatumGetInt64(DirectFunctionCall1(pg_table_size, ObjectIdGetDatum(outbox_table(schema, n))));
-}
-
-/*
- * A table that is not in use can be emptied when its lock is to be had at once: then no transaction
- * that has added to it is still open. To look at all its rows is cheap beside having sent them.
- */
-void
-kafka_relay_rotate(void)
-{
-	const char *schema = schema_name();
-	Oid			schema_oid = KafkaOutboxSchema();
-	int			current;
-	int			empty = -1;
-	bool		large;
-
-	execute(psprintf("SELECT n FROM %s.kafka_outbox_current", schema), 0, NULL, NULL, NULL,
-			SPI_OK_SELECT);
-	current = DatumGetInt32(column(0, 1, &(bool){false}));
-	large = table_size(schema_oid, current) / 1024 >= kafka_outbox_segment_size;
-	for (int i = 0; i < KAFKA_OUTBOX_TABLES; i++)
-	{
-		if (i == current)
-			continue;
-		if (table_size(schema_oid, i) > 0)
-		{
-			if (!ConditionalLockRelationOid(outbox_table(schema_oid, i), AccessExclusiveLock))
-				continue;
-			PushActiveSnapshot(GetLatestSnapshot());
-			if (!has_unsent_rows(schema, i))
-			{
-				execute(psprintf("TRUNCATE %s.kafka_outbox_%d", schema, i), 0, NULL, NULL, NULL,
-						SPI_OK_UTILITY);
-				empty = i;
-			}
-			PopActiveSnapshot();
-		}
-		else
-			empty = i;
-	}
-	if (large && empty >= 0)
-		execute(psprintf("UPDATE %s.kafka_outbox_current SET n = %d WHERE n = %d", schema, empty,
-						 current), 0, NULL, NULL, NULL, SPI_OK_UPDATE);
+	kafka_relay_execute(sql.data, 4, types, values, NULL, SPI_OK_INSERT);
 }

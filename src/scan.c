@@ -46,7 +46,7 @@ typedef struct KafkaScan
 	KafkaRow   *row;
 	KafkaConsumer *consumer;	/* opened with the first row */
 	KafkaReverse *reverse;		/* over the consumer, for descending order */
-	KafkaIngestBatch *batch;			/* what a subscription shows in place of the topic; else NULL */
+	KafkaIngestBatch *batch;	/* what a subscription shows in place of the topic; else NULL */
 	int			next;			/* of its messages */
 	KafkaParallel *parallel;	/* NULL: the scan was never shared */
 	int64		warned;			/* of a shared scan's lost offsets, those warned of */
@@ -392,7 +392,7 @@ next_of_batch(KafkaScan *scan, KafkaMessage *message)
 	if (scan->next >= n)
 		return false;
 	*message = *KafkaIngestBatchMessage(scan->batch, scan->order == KAFKA_ORDER_DESC
-								  ? n - 1 - scan->next : scan->next);
+										? n - 1 - scan->next : scan->next);
 	scan->next++;
 	return true;
 }

@@ -23,7 +23,8 @@ typedef struct KafkaSubscription
 	int			batch_size;
 	int			batch_timeout;	/* ms */
 	int			workers;		/* 0: only by hand */
-	char	   *state;			/* as the catalogue has it: "running", "retrying", "paused", "stopped" */
+	char	   *state;			/* as the catalogue has it: "running", "retrying", "paused",
+								 * "stopped" */
 	bool		fenced;			/* the row is of another copy of this database */
 	int			pid;			/* of its worker; 0: none, or not known */
 	bool		failing;		/* it has an error that was not followed by a success */

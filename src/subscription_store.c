@@ -185,7 +185,7 @@ kafka_subscription_insert(const KafkaNewSubscription *new)
 {
 	const KafkaSubscription *subscription = &new->subscription;
 	Oid			types[] = {TEXTOID, OIDOID, OIDOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID,
-		TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, TEXTOID, INT8OID, OIDOID};
+	TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, TEXTOID, INT8OID, OIDOID};
 	Datum		values[lengthof(types)];
 	char		nulls[lengthof(types)];
 	Access		access = begin_access();
@@ -257,7 +257,7 @@ kafka_subscription_note_error(int32 id, const char *state, const char *message)
 {
 	Oid			types[] = {INT4OID, TEXTOID, TEXTOID};
 	Datum		values[] = {Int32GetDatum(id), CStringGetTextDatum(state),
-		CStringGetTextDatum(message)};
+	CStringGetTextDatum(message)};
 	Access		access = begin_access();
 
 	execute(psprintf("UPDATE %s.kafka_subscription SET last_error = $3, last_error_at = now(), "
@@ -297,7 +297,7 @@ kafka_subscription_seek(int32 id, const KafkaPlace *places, int nplaces, bool al
 	for (int i = 0; i < nplaces; i++)
 	{
 		Datum		values[] = {Int32GetDatum(id), Int32GetDatum(places[i].partition),
-			Int64GetDatum(places[i].next), Int64GetDatum(Max(places[i].end, places[i].next))};
+		Int64GetDatum(places[i].next), Int64GetDatum(Max(places[i].end, places[i].next))};
 
 		execute(psprintf("INSERT INTO %s.kafka_subscription_offset "
 						 "(subscription, partition, next_offset, end_offset) VALUES ($1, $2, $3, $4) "
@@ -369,7 +369,7 @@ kafka_subscription_store_ends(int32 id, const KafkaFetcher *fetcher)
 	for (int i = 0; i < nplaces; i++)
 	{
 		Datum		values[] = {Int32GetDatum(id), Int32GetDatum(places[i].partition),
-			Int64GetDatum(places[i].end)};
+		Int64GetDatum(places[i].end)};
 
 		execute(psprintf("UPDATE %s.kafka_subscription_offset SET end_offset = $3 "
 						 "WHERE subscription = $1 AND partition = $2 AND end_offset <> $3",
@@ -403,7 +403,7 @@ KafkaSubscriptionAdopt(void)
 {
 	Oid			types[] = {INT8OID, OIDOID};
 	Datum		values[] = {Int64GetDatum((int64) GetSystemIdentifier()),
-		ObjectIdGetDatum(MyDatabaseId)};
+	ObjectIdGetDatum(MyDatabaseId)};
 	Access		access = begin_access();
 
 	execute(psprintf("UPDATE %s.kafka_subscription SET system_identifier = $1, databaseid = $2, "

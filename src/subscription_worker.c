@@ -42,7 +42,8 @@
 
 #define FIRST_PAUSE 500			/* ms after a failure; doubled up to the last */
 #define LAST_PAUSE 30000
-#define NAP 5000				/* ms to wait for a message before the catalogue is looked at again */
+#define NAP 5000				/* ms to wait for a message before the catalogue is looked at
+								 * again */
 #define LOOK_INTERVAL 10000		/* ms between looks at the topic's partitions and their ends */
 #define LOCK_TRIES 20			/* for the lock of a worker that is ending ... */
 #define LOCK_NAP 50				/* ... ms between them */

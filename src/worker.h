@@ -8,6 +8,9 @@
 #include "postmaster/bgworker.h"
 #include "storage/lock.h"
 
+/* How the types of our workers begin, as pg_stat_activity shows them. */
+#define KAFKA_WORKER_PREFIX "kafka_fdw "
+
 /* What a relay is started with: BackgroundWorker.bgw_extra. */
 typedef struct KafkaRelayArguments
 {

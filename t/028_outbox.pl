@@ -30,6 +30,7 @@ sub wait_for_empty_outbox
 	return;
 }
 
+END { if ($ENV{SHOWLOG} || 1) { open my $f, '<', $node->logfile; my @l = <$f>; splice(@l, 0, @l > 60 ? @l - 60 : 0); open my $o, '>', '/tmp/outbox.log'; print $o @l; } }
 my $session = KafkaFdw::Test->session($node);
 
 #----------------------------------------------------------------------
