@@ -253,7 +253,10 @@ kafka_subscription_store_batch(const KafkaSubscription *subscription, const Kafk
 
 		if (snapshot)
 			PushActiveSnapshot(GetTransactionSnapshot());
-		rows = execute_statement(make_statement(subscription));
+		if (subscription->command ||
+			!kafka_subscription_insert_batch(subscription, KafkaFetcherTable(fetcher), batch,
+											 &rows))
+			rows = execute_statement(make_statement(subscription));
 		if (snapshot)
 			PopActiveSnapshot();
 	}

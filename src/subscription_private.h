@@ -100,6 +100,14 @@ extern int64 kafka_subscription_store_batch(const KafkaSubscription *subscriptio
 											const KafkaFetcher *fetcher, const KafkaIngestBatch *batch,
 											bool own);
 
+/*
+ * subscription_insert.c: the same rows by the shortest way, and their number; false, with nothing done,
+ * where the target needs an INSERT's. As the current user.
+ */
+extern bool kafka_subscription_insert_batch(const KafkaSubscription *subscription,
+											const KafkaTable *table,
+											const KafkaIngestBatch *batch, int64 *nrows);
+
 /* True where the fetcher reads what the catalogue says, from where it says. */
 extern bool kafka_subscription_agrees(const KafkaSubscription *subscription,
 									  const KafkaFetcher *fetcher);
