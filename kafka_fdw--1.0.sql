@@ -618,6 +618,12 @@ AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.kafka_seek(pg_catalog.text, pg_catalog.text, pg_catalog.int4)
     IS 'have a subscription go on from elsewhere, in all partitions or one; going back repeats rows';
 
+CREATE FUNCTION @extschema@.kafka_retry_dead_letters(name pg_catalog.text)
+RETURNS pg_catalog.int8
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.kafka_retry_dead_letters(pg_catalog.text)
+    IS 'store the dead letters of a subscription after all; what fails again stays one. Returns how many could be stored';
+
 CREATE PROCEDURE @extschema@.kafka_ingest(name pg_catalog.text)
 AS 'MODULE_PATHNAME' LANGUAGE C;
 COMMENT ON PROCEDURE @extschema@.kafka_ingest(pg_catalog.text)

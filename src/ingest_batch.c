@@ -31,6 +31,8 @@ struct KafkaIngestBatch
 	MemoryContext bytes_cxt;	/* what the messages point to */
 	KafkaMessage *messages;
 	int			nmessages;
+	int			first;			/* of those that are shown ... */
+	int			nshown;			/* ... and their number */
 	int			size;			/* allocated */
 	Size		bytes;
 	char	   *chunk;			/* room for what is added next */
@@ -57,7 +59,7 @@ void
 KafkaIngestBatchReset(KafkaIngestBatch *batch)
 {
 	MemoryContextReset(batch->bytes_cxt);
-	batch->nmessages = 0;
+	batch->nmessages = batch->first = batch->nshown = 0;
 	batch->bytes = 0;
 	batch->chunk = NULL;
 	batch->room = 0;
@@ -140,13 +142,22 @@ KafkaIngestBatchAdd(KafkaIngestBatch *batch, const KafkaMessage *message, const 
 	copy->key = copy_bytes(&p, message->key, message->keylen);
 	copy->value = copy_bytes(&p, message->value, message->valuelen);
 	batch->nmessages++;
+	batch->nshown++;
 	batch->bytes += size + sizeof(KafkaMessage);
+}
+
+void
+KafkaIngestBatchNarrow(KafkaIngestBatch *batch, int first, int n)
+{
+	Assert(first >= 0 && n >= 0 && first + n <= batch->nmessages);
+	batch->first = first;
+	batch->nshown = n;
 }
 
 int
 KafkaIngestBatchCount(const KafkaIngestBatch *batch)
 {
-	return batch->nmessages;
+	return batch->nshown;
 }
 
 Size
@@ -158,7 +169,7 @@ KafkaIngestBatchBytes(const KafkaIngestBatch *batch)
 const KafkaMessage *
 KafkaIngestBatchMessage(const KafkaIngestBatch *batch, int i)
 {
-	return &batch->messages[i];
+	return &batch->messages[batch->first + i];
 }
 
 int

@@ -20,6 +20,12 @@ extern void KafkaIngestBatchFree(KafkaIngestBatch *batch);
 extern void KafkaIngestBatchAdd(KafkaIngestBatch *batch, const KafkaMessage *message,
 								const KafkaHeader *headers, int nheaders);
 
+/*
+ * Show a part of the messages alone, n from the first-th on of all; so do Count and Message below. Both
+ * are the whole batch's again when it is reset, or by this with 0 and the number of all.
+ */
+extern void KafkaIngestBatchNarrow(KafkaIngestBatch *batch, int first, int n);
+
 extern int	KafkaIngestBatchCount(const KafkaIngestBatch *batch);
 extern Size KafkaIngestBatchBytes(const KafkaIngestBatch *batch);
 

@@ -29,6 +29,7 @@
 
 #define MAX_BATCH_SIZE 10000000
 #define MAX_BATCH_TIMEOUT 3600000	/* ms */
+#define LETTERS_AT_ONCE 1000
 
 /* Arguments of kafka_subscribe. */
 enum SubscribeArgument
@@ -54,6 +55,7 @@ PG_FUNCTION_INFO_V1(kafka_pause);
 PG_FUNCTION_INFO_V1(kafka_resume);
 PG_FUNCTION_INFO_V1(kafka_seek);
 PG_FUNCTION_INFO_V1(kafka_ingest);
+PG_FUNCTION_INFO_V1(kafka_retry_dead_letters);
 
 /* ------------------------------------------------------------------------
  * Arguments
@@ -149,6 +151,7 @@ subscribe_arguments(FunctionCallInfo fcinfo)
 	new.mode = word_argument(fcinfo, ARG_MODE, "mode", "append", "upsert");
 	new.key_is_null = PG_ARGISNULL(ARG_KEY);
 	new.on_failure = word_argument(fcinfo, ARG_ON_FAILURE, "on_failure", "stop", "dead_letter");
+	subscription->dead_letters = strcmp(new.on_failure, "dead_letter") == 0;
 	new.on_data_loss = word_argument(fcinfo, ARG_ON_DATA_LOSS, "on_data_loss", "error", "warning");
 	subscription->loss_is_error = strcmp(new.on_data_loss, "error") == 0;
 	subscription->batch_size = integer_argument(fcinfo, ARG_BATCH_SIZE, "batch_size", 1,
@@ -161,8 +164,6 @@ subscribe_arguments(FunctionCallInfo fcinfo)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("key is for mode 'upsert' alone")));
-	if (strcmp(new.on_failure, "dead_letter") == 0)
-		not_supported("on_failure 'dead_letter'");
 	if (subscription->workers > 1)
 		not_supported("more than one worker");
 	if (!PG_ARGISNULL(ARG_GROUP))
@@ -430,4 +431,85 @@ kafka_ingest(PG_FUNCTION_ARGS)
 	ingest(subscription, own ? CurrentMemoryContext : TopTransactionContext, own);
 	SPI_finish();
 	PG_RETURN_VOID();
+}
+
+/* ------------------------------------------------------------------------
+ * Dead letters
+ * ------------------------------------------------------------------------ */
+
+/* Try each of them; the number of those that could be stored, which are forgotten. */
+static int64
+retry_letters(const KafkaSubscription *subscription, const KafkaTable *table,
+			  KafkaIngestBatch *batch, List *letters)
+{
+	int64		nstored = 0;
+
+	for (int i = 0; i < list_length(letters); i++)
+	{
+		int64		letter = *(int64 *) list_nth(letters, i);
+		int64		rows;
+		char	   *reason;
+
+		CHECK_FOR_INTERRUPTS();
+		KafkaIngestBatchNarrow(batch, i, 1);
+		reason = kafka_subscription_try_rows(subscription, table, batch, &rows);
+		if (reason)
+			kafka_subscription_note_letter(letter, reason);
+		else
+		{
+			kafka_subscription_unbury(letter);
+			nstored++;
+		}
+	}
+	return nstored;
+}
+
+/*
+ * Store the dead letters of a subscription, one by one and oldest first, in the caller's transaction.
+ * What fails again stays, with the new reason.
+ */
+Datum
+kafka_retry_dead_letters(PG_FUNCTION_ARGS)
+{
+	char	   *name = required_text(fcinfo, 0, "name");
+	KafkaSubscription *subscription;
+	KafkaIngestBatch *batch;
+	KafkaTable *table;
+	KafkaOwnerState state;
+	int64		nstored = 0;
+	int64		after = 0;
+	List	   *letters;
+
+	KafkaSettingCheckWrite("kafka_retry_dead_letters()");
+	subscription = own_subscription(name);
+	if (subscription->owner != GetUserId())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("dead letters of subscription \"%s\" can only be tried again by its owner",
+						name),
+				 errhint("Use SET ROLE.")));
+	kafka_subscription_lock(subscription->id);
+	kafka_subscription_check(subscription);
+	ResetPlanCache();
+	table = KafkaOptionGetTable(subscription->source, subscription->owner);
+	batch = KafkaIngestBatchCreate(TopTransactionContext);
+	state = kafka_subscription_enter_owner(subscription, false);
+	PG_TRY();
+	{
+		KafkaIngestBatchShow(batch, subscription->source);
+		while ((letters = kafka_subscription_letters(subscription, after, LETTERS_AT_ONCE,
+													 batch)) != NIL)
+		{
+			nstored += retry_letters(subscription, table, batch, letters);
+			after = *(int64 *) llast(letters);
+			KafkaIngestBatchReset(batch);
+		}
+	}
+	PG_FINALLY();
+	{
+		KafkaIngestBatchHide(batch);
+	}
+	PG_END_TRY();
+	kafka_subscription_leave_owner(&state);
+	PG_RETURN_INT64(nstored);
 }

@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -21,6 +22,7 @@
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
@@ -233,37 +235,162 @@ execute_statement(const char *statement)
 	return rows;
 }
 
+KafkaOwnerState
+kafka_subscription_enter_owner(const KafkaSubscription *subscription, bool own)
+{
+	KafkaOwnerState state;
+
+	state.own = own;
+	state.guc_level = NewGUCNestLevel();
+	GetUserIdAndSecContext(&state.userid, &state.context);
+	SetUserIdAndSecContext(subscription->owner, state.context | SECURITY_LOCAL_USERID_CHANGE);
+	set_for_batch("search_path", subscription->search_path, own);
+	set_for_batch("max_parallel_workers_per_gather", "0", own);
+	return state;
+}
+
+void
+kafka_subscription_leave_owner(const KafkaOwnerState *state)
+{
+	if (!state->own)
+		SetUserIdAndSecContext(state->userid, state->context);
+	AtEOXact_GUC(true, state->guc_level);
+}
+
+/* The messages that a batch shows, as rows. */
+static int64
+store_rows(const KafkaSubscription *subscription, const KafkaTable *table,
+		   const KafkaIngestBatch *batch)
+{
+	bool		snapshot = !ActiveSnapshotSet();
+	int64		rows;
+
+	if (KafkaIngestBatchCount(batch) == 0)
+		return 0;
+	if (!subscription->command &&
+		kafka_subscription_insert_batch(subscription, table, batch, &rows))
+		return rows;
+	if (snapshot)
+		PushActiveSnapshot(GetTransactionSnapshot());
+	rows = execute_statement(make_statement(subscription));
+	if (snapshot)
+		PopActiveSnapshot();
+	return rows;
+}
+
+/*
+ * Whether an error can be the fault of a message, and not of the tables, the rights or the moment: for
+ * those every message would fail.
+ */
+static bool
+is_of_data(int sqlstate)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlstate))
+	{
+		case ERRCODE_DATA_EXCEPTION:
+		case ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION:
+		case ERRCODE_CARDINALITY_VIOLATION:
+		case ERRCODE_WITH_CHECK_OPTION_VIOLATION:
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+		case ERRCODE_PLPGSQL_ERROR:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* What is put off until the commit has to fail here, where it is known which messages it is about. */
+static void
+fire_deferred(void)
+{
+	SPI_connect();
+	if (SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0) != SPI_OK_UTILITY)
+		elog(ERROR, "could not check deferred constraints");
+	SPI_finish();
+}
+
+char *
+kafka_subscription_try_rows(const KafkaSubscription *subscription, const KafkaTable *table,
+							const KafkaIngestBatch *batch, int64 *nrows)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	char	   *volatile reason = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		*nrows = store_rows(subscription, table, batch);
+		fire_deferred();
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(cxt);
+		error = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(cxt);
+		CurrentResourceOwner = owner;
+		if (!is_of_data(error->sqlerrcode))
+			ReThrowError(error);
+		reason = error->detail ? psprintf("%s (%s)", error->message, error->detail)
+			: pstrdup(error->message);
+		FreeErrorData(error);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(cxt);
+	CurrentResourceOwner = owner;
+	return reason;
+}
+
+/*
+ * Store a part of a batch, and put aside what cannot be. Where the part fails, its halves are tried:
+ * so a bad message is found in as many steps as the batch's size has binary digits.
+ */
+static int64
+store_part(const KafkaSubscription *subscription, const KafkaTable *table,
+		   KafkaIngestBatch *batch, int first, int n)
+{
+	int64		rows;
+	char	   *reason;
+
+	CHECK_FOR_INTERRUPTS();
+	KafkaIngestBatchNarrow(batch, first, n);
+	reason = kafka_subscription_try_rows(subscription, table, batch, &rows);
+	if (reason == NULL)
+		return rows;
+	if (n == 1)
+	{
+		kafka_subscription_bury(subscription, table->topic, KafkaIngestBatchMessage(batch, 0),
+								reason);
+		pfree(reason);
+		return 0;
+	}
+	pfree(reason);
+	rows = store_part(subscription, table, batch, first, n / 2);
+	return rows + store_part(subscription, table, batch, first + n / 2, n - n / 2);
+}
+
 int64
 kafka_subscription_store_batch(const KafkaSubscription *subscription, const KafkaFetcher *fetcher,
-							   const KafkaIngestBatch *batch, bool own)
+							   KafkaIngestBatch *batch, bool own)
 {
-	Oid			save_userid;
-	int			save_context;
-	int			guc_level = NewGUCNestLevel();
+	const KafkaTable *table = KafkaFetcherTable(fetcher);
+	int			n = KafkaIngestBatchCount(batch);
+	KafkaOwnerState state;
 	int64		rows = 0;
 
 	kafka_subscription_check(subscription);
-	GetUserIdAndSecContext(&save_userid, &save_context);
-	SetUserIdAndSecContext(subscription->owner, save_context | SECURITY_LOCAL_USERID_CHANGE);
-	set_for_batch("search_path", subscription->search_path, own);
-	set_for_batch("max_parallel_workers_per_gather", "0", own);
-	if (KafkaIngestBatchCount(batch) > 0)
-	{
-		bool		snapshot = !ActiveSnapshotSet();
-
-		if (snapshot)
-			PushActiveSnapshot(GetTransactionSnapshot());
-		if (subscription->command ||
-			!kafka_subscription_insert_batch(subscription, KafkaFetcherTable(fetcher), batch,
-											 &rows))
-			rows = execute_statement(make_statement(subscription));
-		if (snapshot)
-			PopActiveSnapshot();
-	}
-	kafka_subscription_advance(subscription->id, fetcher, rows, KafkaIngestBatchCount(batch) > 0);
-	if (!own)
-		SetUserIdAndSecContext(save_userid, save_context);
-	AtEOXact_GUC(true, guc_level);
+	state = kafka_subscription_enter_owner(subscription, own);
+	if (n > 0)
+		rows = subscription->dead_letters ? store_part(subscription, table, batch, 0, n)
+			: store_rows(subscription, table, batch);
+	KafkaIngestBatchNarrow(batch, 0, n);
+	kafka_subscription_advance(subscription->id, fetcher, rows, n > 0);
+	kafka_subscription_leave_owner(&state);
 	return rows;
 }
 

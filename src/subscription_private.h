@@ -20,6 +20,7 @@ typedef struct KafkaSubscription
 	char	   *command;		/* NULL: a target */
 	char	   *search_path;
 	bool		loss_is_error;
+	bool		dead_letters;	/* what cannot be stored is put aside */
 	int			batch_size;
 	int			batch_timeout;	/* ms */
 	int			workers;		/* 0: only by hand */
@@ -78,6 +79,20 @@ extern void kafka_subscription_advance(int32 id, const KafkaFetcher *fetcher, in
 /* Store the ends of the partitions, which the lag is counted from. */
 extern void kafka_subscription_store_ends(int32 id, const KafkaFetcher *fetcher);
 
+/* Put a message aside as a dead letter, with the reason; the topic is the one it was read from. */
+extern void kafka_subscription_bury(const KafkaSubscription *subscription, const char *topic,
+									const KafkaMessage *message, const char *error);
+
+/*
+ * Dead letters of a subscription, oldest first: their messages are added to an empty batch, and their
+ * numbers, in that order, to the list (of int64 *) that is returned; at most so many. "after": only
+ * those with higher numbers.
+ */
+extern List *kafka_subscription_letters(const KafkaSubscription *subscription, int64 after,
+										int limit, KafkaIngestBatch *batch);
+extern void kafka_subscription_unbury(int64 letter);
+extern void kafka_subscription_note_letter(int64 letter, const char *error);
+
 /* Numbers (int list) of those that have to have a worker; in the current context. */
 extern List *kafka_subscription_wanted(void);
 
@@ -97,8 +112,23 @@ extern void kafka_subscription_check_statement(const KafkaSubscription *subscrip
  * the commit runs as the owner too: the caller switches back when that is over.
  */
 extern int64 kafka_subscription_store_batch(const KafkaSubscription *subscription,
-											const KafkaFetcher *fetcher, const KafkaIngestBatch *batch,
+											const KafkaFetcher *fetcher, KafkaIngestBatch *batch,
 											bool own);
+
+/*
+ * What a batch's statement is surrounded by: the owner's rights and the settings of subscribe time.
+ * Where the transaction is not the batch's own, they end with LeaveOwner.
+ */
+typedef struct KafkaOwnerState
+{
+	Oid			userid;
+	int			context;
+	int			guc_level;
+	bool		own;
+} KafkaOwnerState;
+
+extern KafkaOwnerState kafka_subscription_enter_owner(const KafkaSubscription *subscription, bool own);
+extern void kafka_subscription_leave_owner(const KafkaOwnerState *state);
 
 /*
  * subscription_insert.c: the same rows by the shortest way, and their number; false, with nothing done,
@@ -107,6 +137,15 @@ extern int64 kafka_subscription_store_batch(const KafkaSubscription *subscriptio
 extern bool kafka_subscription_insert_batch(const KafkaSubscription *subscription,
 											const KafkaTable *table,
 											const KafkaIngestBatch *batch, int64 *nrows);
+
+/*
+ * Store the messages that a batch shows as rows, as the current user, without their offsets. NULL where
+ * that went well; otherwise nothing was stored, and the reason is returned, if it is one of the data;
+ * any other is raised.
+ */
+extern char *kafka_subscription_try_rows(const KafkaSubscription *subscription,
+										 const KafkaTable *table, const KafkaIngestBatch *batch,
+										 int64 *nrows);
 
 /* True where the fetcher reads what the catalogue says, from where it says. */
 extern bool kafka_subscription_agrees(const KafkaSubscription *subscription,

@@ -1,10 +1,6 @@
 /*
  * subscription_store.c
  *		The catalogue of subscriptions: kafka_subscription and kafka_subscription_offset.
- *
- * No role may write to these tables; the functions here do so as the extension's owner would. Their
- * statements run under a search_path of pg_catalog alone, for that of the session, and the operators
- * found by it, may be anybody's.
  */
 #include "postgres.h"
 
@@ -22,93 +18,18 @@
 #include "compat.h"
 #include "outbox.h"
 #include "subscription.h"
+#include "subscription_access.h"
 #include "subscription_private.h"
 
-/* As whom a statement is run, and what is put back after it. */
-typedef struct Access
-{
-	Oid			userid;
-	int			context;
-	int			guc_level;
-	bool		snapshot;
-	const char *schema;			/* the extension's, quoted */
-	MemoryContext cxt;			/* the caller's */
-} Access;
-
-static Access
-begin_access(void)
-{
-	Access		access;
-
-	access.cxt = CurrentMemoryContext;
-	GetUserIdAndSecContext(&access.userid, &access.context);
-	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID,
-						   access.context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-	access.guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
-							 GUC_ACTION_SAVE, true, 0, false);
-	access.snapshot = !ActiveSnapshotSet();
-	if (access.snapshot)
-		PushActiveSnapshot(GetTransactionSnapshot());
-	access.schema = quote_identifier(get_namespace_name(KafkaOutboxSchema()));
-	SPI_connect();
-	return access;
-}
-
 static void
-end_access(const Access *access)
-{
-	SPI_finish();
-	if (access->snapshot)
-		PopActiveSnapshot();
-	AtEOXact_GUC(true, access->guc_level);
-	SetUserIdAndSecContext(access->userid, access->context);
-	MemoryContextSwitchTo(access->cxt);
-}
-
-static void
-execute(const char *sql, int nargs, Oid *types, Datum *values, const char *nulls, int expected)
-{
-	int			rc = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
-
-	if (rc != expected)
-		elog(ERROR, "unexpected result of a subscription's statement: %s",
-			 SPI_result_code_string(rc));
-}
-
-/* A column of the i-th row, in the caller's context where it is text. */
-static Datum
-column(uint64 i, int number, bool *isnull)
-{
-	return SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, number, isnull);
-}
-
-static char *
-text_column(const Access *access, uint64 i, int number)
-{
-	char	   *text = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, number);
-
-	return text ? MemoryContextStrdup(access->cxt, text) : NULL;
-}
-
-static int64
-int_column(uint64 i, int number)
-{
-	bool		isnull;
-	Datum		datum = column(i, number, &isnull);
-
-	return isnull ? 0 : DatumGetInt64(datum);
-}
-
-static void
-read_places(const Access *access, KafkaSubscription *subscription)
+read_places(const KafkaAccess *access, KafkaSubscription *subscription)
 {
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(subscription->id)};
 
-	execute(psprintf("SELECT partition::int8, next_offset, end_offset "
-					 "FROM %s.kafka_subscription_offset WHERE subscription = $1 ORDER BY 1",
-					 access->schema), 1, types, values, NULL, SPI_OK_SELECT);
+	kafka_access_execute(psprintf("SELECT partition::int8, next_offset, end_offset "
+								  "FROM %s.kafka_subscription_offset WHERE subscription = $1 ORDER BY 1",
+								  access->schema), 1, types, values, NULL, SPI_OK_SELECT);
 	subscription->nplaces = (int) SPI_processed;
 	subscription->places = MemoryContextAllocZero(access->cxt,
 												  (SPI_processed + 1) * sizeof(KafkaPlace));
@@ -116,9 +37,9 @@ read_places(const Access *access, KafkaSubscription *subscription)
 	{
 		KafkaPlace *place = &subscription->places[i];
 
-		place->partition = (int32) int_column(i, 1);
-		place->next = place->from = int_column(i, 2);
-		place->end = int_column(i, 3);
+		place->partition = (int32) kafka_access_int(i, 1);
+		place->next = place->from = kafka_access_int(i, 2);
+		place->end = kafka_access_int(i, 3);
 		place->stored = true;
 	}
 }
@@ -127,37 +48,39 @@ read_places(const Access *access, KafkaSubscription *subscription)
 static KafkaSubscription *
 load(const char *condition, Oid type, Datum value)
 {
-	Access		access = begin_access();
+	KafkaAccess access = kafka_access_begin();
 	KafkaSubscription *subscription = NULL;
 
-	execute(psprintf("SELECT id::int8, name, owner::oid::int8, source::oid::int8, target::oid::int8, "
-					 "command, search_path, (on_data_loss = 'error')::int4::int8, batch_size::int8, "
-					 "batch_timeout::int8, workers::int8, state, system_identifier, "
-					 "databaseid::int8, last_error, pid::int8 "
-					 "FROM %s.kafka_subscription WHERE %s = $1", access.schema, condition),
-			1, &type, &value, NULL, SPI_OK_SELECT);
+	kafka_access_execute(psprintf("SELECT id::int8, name, owner::oid::int8, source::oid::int8, target::oid::int8, "
+								  "command, search_path, (on_data_loss = 'error')::int4::int8, batch_size::int8, "
+								  "batch_timeout::int8, workers::int8, state, system_identifier, "
+								  "databaseid::int8, last_error, pid::int8, "
+								  "(on_failure = 'dead_letter')::int4::int8 "
+								  "FROM %s.kafka_subscription WHERE %s = $1", access.schema, condition),
+						 1, &type, &value, NULL, SPI_OK_SELECT);
 	if (SPI_processed > 0)
 	{
 		subscription = MemoryContextAllocZero(access.cxt, sizeof(KafkaSubscription));
-		subscription->id = (int32) int_column(0, 1);
-		subscription->name = text_column(&access, 0, 2);
-		subscription->owner = (Oid) int_column(0, 3);
-		subscription->source = (Oid) int_column(0, 4);
-		subscription->target = (Oid) int_column(0, 5);
-		subscription->command = text_column(&access, 0, 6);
-		subscription->search_path = text_column(&access, 0, 7);
-		subscription->loss_is_error = int_column(0, 8) != 0;
-		subscription->batch_size = (int) int_column(0, 9);
-		subscription->batch_timeout = (int) int_column(0, 10);
-		subscription->workers = (int) int_column(0, 11);
-		subscription->state = text_column(&access, 0, 12);
-		subscription->fenced = int_column(0, 13) != (int64) GetSystemIdentifier() ||
-			(Oid) int_column(0, 14) != MyDatabaseId;
-		subscription->failing = text_column(&access, 0, 15) != NULL;
-		subscription->pid = (int) int_column(0, 16);
+		subscription->id = (int32) kafka_access_int(0, 1);
+		subscription->name = kafka_access_text(&access, 0, 2);
+		subscription->owner = (Oid) kafka_access_int(0, 3);
+		subscription->source = (Oid) kafka_access_int(0, 4);
+		subscription->target = (Oid) kafka_access_int(0, 5);
+		subscription->command = kafka_access_text(&access, 0, 6);
+		subscription->search_path = kafka_access_text(&access, 0, 7);
+		subscription->loss_is_error = kafka_access_int(0, 8) != 0;
+		subscription->batch_size = (int) kafka_access_int(0, 9);
+		subscription->batch_timeout = (int) kafka_access_int(0, 10);
+		subscription->workers = (int) kafka_access_int(0, 11);
+		subscription->state = kafka_access_text(&access, 0, 12);
+		subscription->fenced = kafka_access_int(0, 13) != (int64) GetSystemIdentifier() ||
+			(Oid) kafka_access_int(0, 14) != MyDatabaseId;
+		subscription->failing = kafka_access_text(&access, 0, 15) != NULL;
+		subscription->pid = (int) kafka_access_int(0, 16);
+		subscription->dead_letters = kafka_access_int(0, 17) != 0;
 		read_places(&access, subscription);
 	}
-	end_access(&access);
+	kafka_access_end(&access);
 	return subscription;
 }
 
@@ -188,7 +111,7 @@ kafka_subscription_insert(const KafkaNewSubscription *new)
 	TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, TEXTOID, INT8OID, OIDOID};
 	Datum		values[lengthof(types)];
 	char		nulls[lengthof(types)];
-	Access		access = begin_access();
+	KafkaAccess access = kafka_access_begin();
 	int32		id;
 
 	memset(nulls, ' ', sizeof(nulls));
@@ -210,16 +133,16 @@ kafka_subscription_insert(const KafkaNewSubscription *new)
 	values[13] = text_or_null(new->group, &nulls[13]);
 	values[14] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[15] = ObjectIdGetDatum(MyDatabaseId);
-	execute(psprintf("INSERT INTO %s.kafka_subscription (id, name, owner, source, target, command, "
-					 "search_path, mode, key, on_failure, on_data_loss, batch_size, batch_timeout, "
-					 "workers, \"group\", state, system_identifier, databaseid) "
-					 "VALUES (nextval(%s), $1, $2, $3, $4, $5, $6, $7, $8, $9, "
-					 "$10, $11, $12, $13, $14, 'running', $15, $16) RETURNING id::int8",
-					 access.schema,
-					 quote_literal_cstr(psprintf("%s.kafka_subscription_id", access.schema))),
-			lengthof(types), types, values, nulls, SPI_OK_INSERT_RETURNING);
-	id = (int32) int_column(0, 1);
-	end_access(&access);
+	kafka_access_execute(psprintf("INSERT INTO %s.kafka_subscription (id, name, owner, source, target, command, "
+								  "search_path, mode, key, on_failure, on_data_loss, batch_size, batch_timeout, "
+								  "workers, \"group\", state, system_identifier, databaseid) "
+								  "VALUES (nextval(%s), $1, $2, $3, $4, $5, $6, $7, $8, $9, "
+								  "$10, $11, $12, $13, $14, 'running', $15, $16) RETURNING id::int8",
+								  access.schema,
+								  quote_literal_cstr(psprintf("%s.kafka_subscription_id", access.schema))),
+						 lengthof(types), types, values, nulls, SPI_OK_INSERT_RETURNING);
+	id = (int32) kafka_access_int(0, 1);
+	kafka_access_end(&access);
 	kafka_subscription_seek(id, subscription->places, subscription->nplaces, true);
 	return id;
 }
@@ -229,13 +152,13 @@ kafka_subscription_delete(int32 id)
 {
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(id)};
-	Access		access = begin_access();
+	KafkaAccess access = kafka_access_begin();
 
-	execute(psprintf("DELETE FROM %s.kafka_subscription_offset WHERE subscription = $1",
-					 access.schema), 1, types, values, NULL, SPI_OK_DELETE);
-	execute(psprintf("DELETE FROM %s.kafka_subscription WHERE id = $1", access.schema),
-			1, types, values, NULL, SPI_OK_DELETE);
-	end_access(&access);
+	kafka_access_execute(psprintf("DELETE FROM %s.kafka_subscription_offset WHERE subscription = $1",
+								  access.schema), 1, types, values, NULL, SPI_OK_DELETE);
+	kafka_access_execute(psprintf("DELETE FROM %s.kafka_subscription WHERE id = $1", access.schema),
+						 1, types, values, NULL, SPI_OK_DELETE);
+	kafka_access_end(&access);
 }
 
 void
@@ -243,13 +166,13 @@ kafka_subscription_set_state(int32 id, const char *state)
 {
 	Oid			types[] = {INT4OID, TEXTOID};
 	Datum		values[] = {Int32GetDatum(id), CStringGetTextDatum(state)};
-	Access		access = begin_access();
+	KafkaAccess access = kafka_access_begin();
 
-	execute(psprintf("UPDATE %s.kafka_subscription SET state = $2, "
-					 "last_error = CASE WHEN $2 = 'running' THEN NULL ELSE last_error END, "
-					 "last_error_at = CASE WHEN $2 = 'running' THEN NULL ELSE last_error_at END "
-					 "WHERE id = $1", access.schema), 2, types, values, NULL, SPI_OK_UPDATE);
-	end_access(&access);
+	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription SET state = $2, "
+								  "last_error = CASE WHEN $2 = 'running' THEN NULL ELSE last_error END, "
+								  "last_error_at = CASE WHEN $2 = 'running' THEN NULL ELSE last_error_at END "
+								  "WHERE id = $1", access.schema), 2, types, values, NULL, SPI_OK_UPDATE);
+	kafka_access_end(&access);
 }
 
 void
@@ -258,12 +181,12 @@ kafka_subscription_note_error(int32 id, const char *state, const char *message)
 	Oid			types[] = {INT4OID, TEXTOID, TEXTOID};
 	Datum		values[] = {Int32GetDatum(id), CStringGetTextDatum(state),
 	CStringGetTextDatum(message)};
-	Access		access = begin_access();
+	KafkaAccess access = kafka_access_begin();
 
-	execute(psprintf("UPDATE %s.kafka_subscription SET last_error = $3, last_error_at = now(), "
-					 "state = CASE WHEN state IN ('running', 'retrying') THEN $2 ELSE state END "
-					 "WHERE id = $1", access.schema), 3, types, values, NULL, SPI_OK_UPDATE);
-	end_access(&access);
+	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription SET last_error = $3, last_error_at = now(), "
+								  "state = CASE WHEN state IN ('running', 'retrying') THEN $2 ELSE state END "
+								  "WHERE id = $1", access.schema), 3, types, values, NULL, SPI_OK_UPDATE);
+	kafka_access_end(&access);
 }
 
 void
@@ -271,27 +194,27 @@ kafka_subscription_set_pid(int32 id, int pid)
 {
 	Oid			types[] = {INT4OID, INT4OID};
 	Datum		values[] = {Int32GetDatum(id), Int32GetDatum(pid)};
-	Access		access = begin_access();
+	KafkaAccess access = kafka_access_begin();
 
-	execute(psprintf("UPDATE %s.kafka_subscription SET pid = nullif($2, 0) WHERE id = $1",
-					 access.schema), 2, types, values, NULL, SPI_OK_UPDATE);
-	end_access(&access);
+	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription SET pid = nullif($2, 0) WHERE id = $1",
+								  access.schema), 2, types, values, NULL, SPI_OK_UPDATE);
+	kafka_access_end(&access);
 }
 
 void
 kafka_subscription_seek(int32 id, const KafkaPlace *places, int nplaces, bool all)
 {
 	Oid			types[] = {INT4OID, INT4OID, INT8OID, INT8OID};
-	Access		access = begin_access();
+	KafkaAccess access = kafka_access_begin();
 
 	/* Partitions are numbered from 0 on without gaps. */
 	if (all)
 	{
 		Datum		values[] = {Int32GetDatum(id), Int32GetDatum(nplaces)};
 
-		execute(psprintf("DELETE FROM %s.kafka_subscription_offset "
-						 "WHERE subscription = $1 AND partition >= $2", access.schema),
-				2, types, values, NULL, SPI_OK_DELETE);
+		kafka_access_execute(psprintf("DELETE FROM %s.kafka_subscription_offset "
+									  "WHERE subscription = $1 AND partition >= $2", access.schema),
+							 2, types, values, NULL, SPI_OK_DELETE);
 	}
 
 	for (int i = 0; i < nplaces; i++)
@@ -299,18 +222,18 @@ kafka_subscription_seek(int32 id, const KafkaPlace *places, int nplaces, bool al
 		Datum		values[] = {Int32GetDatum(id), Int32GetDatum(places[i].partition),
 		Int64GetDatum(places[i].next), Int64GetDatum(Max(places[i].end, places[i].next))};
 
-		execute(psprintf("INSERT INTO %s.kafka_subscription_offset "
-						 "(subscription, partition, next_offset, end_offset) VALUES ($1, $2, $3, $4) "
-						 "ON CONFLICT (subscription, partition) DO UPDATE "
-						 "SET next_offset = excluded.next_offset, end_offset = excluded.end_offset",
-						 access.schema), 4, types, values, NULL, SPI_OK_INSERT);
+		kafka_access_execute(psprintf("INSERT INTO %s.kafka_subscription_offset "
+									  "(subscription, partition, next_offset, end_offset) VALUES ($1, $2, $3, $4) "
+									  "ON CONFLICT (subscription, partition) DO UPDATE "
+									  "SET next_offset = excluded.next_offset, end_offset = excluded.end_offset",
+									  access.schema), 4, types, values, NULL, SPI_OK_INSERT);
 	}
-	end_access(&access);
+	kafka_access_end(&access);
 }
 
 /* Store one partition's place. */
 static void
-advance_place(const Access *access, int32 id, const KafkaPlace *place, int64 next, int64 rows,
+advance_place(const KafkaAccess *access, int32 id, const KafkaPlace *place, int64 next, int64 rows,
 			  bool is_batch)
 {
 	Oid			types[] = {INT4OID, INT4OID, INT8OID, INT8OID, INT8OID, INT8OID};
@@ -319,17 +242,17 @@ advance_place(const Access *access, int32 id, const KafkaPlace *place, int64 nex
 	Int64GetDatum(is_batch ? 1 : 0)};
 
 	if (place->stored)
-		execute(psprintf("UPDATE %s.kafka_subscription_offset SET next_offset = $3, "
-						 "end_offset = GREATEST(end_offset, $3), rows = rows + $5, "
-						 "batches = batches + $6, last_success = now() "
-						 "WHERE subscription = $1 AND partition = $2 AND next_offset = $4",
-						 access->schema), 6, types, values, NULL, SPI_OK_UPDATE);
+		kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_offset SET next_offset = $3, "
+									  "end_offset = GREATEST(end_offset, $3), rows = rows + $5, "
+									  "batches = batches + $6, last_success = now() "
+									  "WHERE subscription = $1 AND partition = $2 AND next_offset = $4",
+									  access->schema), 6, types, values, NULL, SPI_OK_UPDATE);
 	else
-		execute(psprintf("INSERT INTO %s.kafka_subscription_offset "
-						 "(subscription, partition, next_offset, end_offset, rows, batches, last_success) "
-						 "SELECT $1, $2, $3, GREATEST($3, $4), $5, $6, now() "
-						 "ON CONFLICT DO NOTHING", access->schema),
-				6, types, values, NULL, SPI_OK_INSERT);
+		kafka_access_execute(psprintf("INSERT INTO %s.kafka_subscription_offset "
+									  "(subscription, partition, next_offset, end_offset, rows, batches, last_success) "
+									  "SELECT $1, $2, $3, GREATEST($3, $4), $5, $6, now() "
+									  "ON CONFLICT DO NOTHING", access->schema),
+							 6, types, values, NULL, SPI_OK_INSERT);
 	if (SPI_processed != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -341,7 +264,7 @@ advance_place(const Access *access, int32 id, const KafkaPlace *place, int64 nex
 void
 kafka_subscription_advance(int32 id, const KafkaFetcher *fetcher, int64 rows, bool is_batch)
 {
-	Access		access = begin_access();
+	KafkaAccess access = kafka_access_begin();
 	int			nplaces;
 	const KafkaPlace *places = KafkaFetcherPlaces(fetcher, &nplaces);
 
@@ -355,14 +278,14 @@ kafka_subscription_advance(int32 id, const KafkaFetcher *fetcher, int64 rows, bo
 		rows = 0;				/* counted once */
 		is_batch = false;
 	}
-	end_access(&access);
+	kafka_access_end(&access);
 }
 
 void
 kafka_subscription_store_ends(int32 id, const KafkaFetcher *fetcher)
 {
 	Oid			types[] = {INT4OID, INT4OID, INT8OID};
-	Access		access = begin_access();
+	KafkaAccess access = kafka_access_begin();
 	int			nplaces;
 	const KafkaPlace *places = KafkaFetcherPlaces(fetcher, &nplaces);
 
@@ -371,30 +294,30 @@ kafka_subscription_store_ends(int32 id, const KafkaFetcher *fetcher)
 		Datum		values[] = {Int32GetDatum(id), Int32GetDatum(places[i].partition),
 		Int64GetDatum(places[i].end)};
 
-		execute(psprintf("UPDATE %s.kafka_subscription_offset SET end_offset = $3 "
-						 "WHERE subscription = $1 AND partition = $2 AND end_offset <> $3",
-						 access.schema), 3, types, values, NULL, SPI_OK_UPDATE);
+		kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_offset SET end_offset = $3 "
+									  "WHERE subscription = $1 AND partition = $2 AND end_offset <> $3",
+									  access.schema), 3, types, values, NULL, SPI_OK_UPDATE);
 	}
-	end_access(&access);
+	kafka_access_end(&access);
 }
 
 List *
 kafka_subscription_wanted(void)
 {
-	Access		access = begin_access();
+	KafkaAccess access = kafka_access_begin();
 	List	   *result = NIL;
 
-	execute(psprintf("SELECT id::int8 FROM %s.kafka_subscription "
-					 "WHERE workers > 0 AND state IN ('running', 'retrying')", access.schema),
-			0, NULL, NULL, NULL, SPI_OK_SELECT);
+	kafka_access_execute(psprintf("SELECT id::int8 FROM %s.kafka_subscription "
+								  "WHERE workers > 0 AND state IN ('running', 'retrying')", access.schema),
+						 0, NULL, NULL, NULL, SPI_OK_SELECT);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		MemoryContext old = MemoryContextSwitchTo(access.cxt);
 
-		result = lappend_int(result, (int) int_column(i, 1));
+		result = lappend_int(result, (int) kafka_access_int(i, 1));
 		MemoryContextSwitchTo(old);
 	}
-	end_access(&access);
+	kafka_access_end(&access);
 	return result;
 }
 
@@ -404,17 +327,17 @@ KafkaSubscriptionAdopt(void)
 	Oid			types[] = {INT8OID, OIDOID};
 	Datum		values[] = {Int64GetDatum((int64) GetSystemIdentifier()),
 	ObjectIdGetDatum(MyDatabaseId)};
-	Access		access = begin_access();
+	KafkaAccess access = kafka_access_begin();
 
-	execute(psprintf("UPDATE %s.kafka_subscription SET system_identifier = $1, databaseid = $2, "
-					 "pid = NULL WHERE system_identifier <> $1 OR databaseid <> $2 "
-					 "RETURNING id::int8, name, (workers > 0 AND state IN ('running', 'retrying'))::int4::int8",
-					 access.schema), 2, types, values, NULL, SPI_OK_UPDATE_RETURNING);
+	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription SET system_identifier = $1, databaseid = $2, "
+								  "pid = NULL WHERE system_identifier <> $1 OR databaseid <> $2 "
+								  "RETURNING id::int8, name, (workers > 0 AND state IN ('running', 'retrying'))::int4::int8",
+								  access.schema), 2, types, values, NULL, SPI_OK_UPDATE_RETURNING);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		if (int_column(i, 3) != 0)
-			kafka_subscription_start_at_commit((int32) int_column(i, 1),
-											   text_column(&access, i, 2));
+		if (kafka_access_int(i, 3) != 0)
+			kafka_subscription_start_at_commit((int32) kafka_access_int(i, 1),
+											   kafka_access_text(&access, i, 2));
 	}
-	end_access(&access);
+	kafka_access_end(&access);
 }
