@@ -524,6 +524,145 @@ RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.kafka_unpublish_table(pg_catalog.regclass, pg_catalog.text)
     IS 'end what kafka_publish_table began: drop the triggers that publish a table to a topic';
+-- Kafka into tables
+----------------------------------------------------------------------
+
+CREATE SEQUENCE @extschema@.kafka_subscription_id AS pg_catalog.int4;
+
+-- Only C code writes here, so nobody is granted that.
+CREATE TABLE @extschema@.kafka_subscription (
+    id pg_catalog.int4 NOT NULL UNIQUE,
+    name pg_catalog.text PRIMARY KEY,
+    owner pg_catalog.regrole NOT NULL,
+    source pg_catalog.regclass NOT NULL,
+    target pg_catalog.regclass,
+    command pg_catalog.text,
+    search_path pg_catalog.text NOT NULL,
+    mode pg_catalog.text NOT NULL,
+    key pg_catalog.text[],
+    on_failure pg_catalog.text NOT NULL,
+    on_data_loss pg_catalog.text NOT NULL,
+    batch_size pg_catalog.int4 NOT NULL,
+    batch_timeout pg_catalog.int4 NOT NULL,
+    workers pg_catalog.int4 NOT NULL,
+    "group" pg_catalog.text,
+    state pg_catalog.text NOT NULL,
+    system_identifier pg_catalog.int8 NOT NULL,
+    databaseid pg_catalog.oid NOT NULL,
+    pid pg_catalog.int4,
+    last_error pg_catalog.text,
+    last_error_at pg_catalog.timestamptz
+);
+COMMENT ON TABLE @extschema@.kafka_subscription
+    IS 'what is taken from Kafka, where to, and as whom; see the view kafka_subscriptions';
+ALTER TABLE @extschema@.kafka_subscription ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own_rows ON @extschema@.kafka_subscription FOR SELECT
+    USING (pg_catalog.pg_has_role(owner::pg_catalog.oid, 'USAGE')
+           OR pg_catalog.pg_has_role('pg_monitor', 'USAGE'));
+GRANT SELECT ON @extschema@.kafka_subscription TO PUBLIC;
+
+CREATE TABLE @extschema@.kafka_subscription_offset (
+    subscription pg_catalog.int4 NOT NULL,
+    partition pg_catalog.int4 NOT NULL,
+    next_offset pg_catalog.int8 NOT NULL,
+    end_offset pg_catalog.int8 NOT NULL,
+    rows pg_catalog.int8 NOT NULL DEFAULT 0,
+    batches pg_catalog.int8 NOT NULL DEFAULT 0,
+    last_success pg_catalog.timestamptz,
+    PRIMARY KEY (subscription, partition)
+);
+COMMENT ON TABLE @extschema@.kafka_subscription_offset
+    IS 'how far a subscription has come in each partition: changed in the transaction that stores the messages';
+ALTER TABLE @extschema@.kafka_subscription_offset ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own_rows ON @extschema@.kafka_subscription_offset FOR SELECT
+    USING (EXISTS (SELECT FROM @extschema@.kafka_subscription s
+                   WHERE s.id OPERATOR(pg_catalog.=) subscription));
+GRANT SELECT ON @extschema@.kafka_subscription_offset TO PUBLIC;
+
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_subscription', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_subscription_offset', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_subscription_id', '');
+
+CREATE VIEW @extschema@.kafka_subscriptions WITH (security_invoker = true) AS
+    SELECT s.name, s.owner, s.source, s.target, s.command,
+           CASE WHEN s.system_identifier = c.system_identifier AND s.databaseid = d.oid
+                THEN s.state ELSE 'fenced' END AS state,
+           (SELECT a.pid FROM pg_catalog.pg_stat_activity a
+            WHERE a.pid = s.pid AND a.datid = d.oid) AS pid,
+           o.partitions, o.offsets, o.lag, o.rows, o.batches,
+           s.last_error, s.last_error_at, o.last_success
+    FROM @extschema@.kafka_subscription s
+    CROSS JOIN pg_catalog.pg_control_system() c
+    CROSS JOIN (SELECT oid FROM pg_catalog.pg_database
+                WHERE datname = pg_catalog.current_database()) d
+    CROSS JOIN LATERAL (
+        SELECT pg_catalog.count(*)::pg_catalog.int4 AS partitions,
+               pg_catalog.jsonb_object_agg(p.partition, p.next_offset) AS offsets,
+               pg_catalog.sum(GREATEST(p.end_offset - p.next_offset, 0))::pg_catalog.int8 AS lag,
+               COALESCE(pg_catalog.sum(p.rows), 0)::pg_catalog.int8 AS rows,
+               COALESCE(pg_catalog.sum(p.batches), 0)::pg_catalog.int8 AS batches,
+               pg_catalog.max(p.last_success) AS last_success
+        FROM @extschema@.kafka_subscription_offset p WHERE p.subscription = s.id) o;
+COMMENT ON VIEW @extschema@.kafka_subscriptions
+    IS 'the subscriptions, what they are doing and how far they have come; a role sees its own; contacts nobody';
+GRANT SELECT ON @extschema@.kafka_subscriptions TO PUBLIC;
+
+CREATE FUNCTION @extschema@.kafka_subscribe(
+    name pg_catalog.text,
+    source pg_catalog.regclass,
+    target pg_catalog.regclass DEFAULT NULL,
+    command pg_catalog.text DEFAULT NULL,
+    start_offset pg_catalog.text DEFAULT NULL,
+    mode pg_catalog.text DEFAULT 'append',
+    key pg_catalog.text[] DEFAULT NULL,
+    on_failure pg_catalog.text DEFAULT 'stop',
+    on_data_loss pg_catalog.text DEFAULT 'error',
+    batch_size pg_catalog.int4 DEFAULT 10000,
+    batch_timeout pg_catalog.interval DEFAULT '100ms',
+    workers pg_catalog.int4 DEFAULT 1,
+    "group" pg_catalog.text DEFAULT NULL)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.kafka_subscribe(pg_catalog.text, pg_catalog.regclass, pg_catalog.regclass, pg_catalog.text, pg_catalog.text, pg_catalog.text, pg_catalog.text[], pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog.interval, pg_catalog.int4, pg_catalog.text)
+    IS 'have the messages of a foreign table''s topic flow into a table, or through a command, each exactly once';
+
+CREATE FUNCTION @extschema@.kafka_unsubscribe(name pg_catalog.text)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.kafka_unsubscribe(pg_catalog.text)
+    IS 'end a subscription; what it has stored stays';
+
+CREATE FUNCTION @extschema@.kafka_pause(name pg_catalog.text)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.kafka_pause(pg_catalog.text)
+    IS 'have a subscription stop after its present batch, until it is resumed';
+
+CREATE FUNCTION @extschema@.kafka_resume(name pg_catalog.text)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.kafka_resume(pg_catalog.text)
+    IS 'have a subscription that was paused, or has stopped with an error, go on';
+
+CREATE FUNCTION @extschema@.kafka_seek(
+    name pg_catalog.text,
+    start_offset pg_catalog.text,
+    partition pg_catalog.int4 DEFAULT NULL)
+RETURNS pg_catalog.void
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.kafka_seek(pg_catalog.text, pg_catalog.text, pg_catalog.int4)
+    IS 'have a subscription go on from elsewhere, in all partitions or one; going back repeats rows';
+
+CREATE FUNCTION @extschema@.kafka_retry_dead_letters(name pg_catalog.text)
+RETURNS pg_catalog.int8
+AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION @extschema@.kafka_retry_dead_letters(pg_catalog.text)
+    IS 'store the dead letters of a subscription after all; what fails again stays one. Returns how many could be stored';
+
+CREATE PROCEDURE @extschema@.kafka_ingest(name pg_catalog.text)
+AS 'MODULE_PATHNAME' LANGUAGE C;
+COMMENT ON PROCEDURE @extschema@.kafka_ingest(pg_catalog.text)
+    IS 'take one batch of a subscription by hand, in a transaction of its own where it can';
 
 ----------------------------------------------------------------------
 -- Reading a topic that has no foreign table

@@ -31,6 +31,7 @@ _PG_init(void)
 	KafkaPendingInit();
 	KafkaOutboxInit();
 	KafkaLauncherInit();
+	KafkaSubscriptionInit();
 }
 
 /* The callbacks, in the order in which a statement meets them. */

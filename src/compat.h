@@ -312,4 +312,15 @@ kafka_end_subtransaction(int levels)
 #define kafka_fetch_backend_status(n) pgstat_fetch_stat_local_beentry(n)
 #endif
 
+/* Put a row's entries into the indexes; those that are to be checked later. */
+static inline List *
+kafka_insert_index_tuples(ResultRelInfo *result, TupleTableSlot *slot, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL, false);
+#else
+	return ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL);
+#endif
+}
+
 #endif							/* KAFKA_COMPAT_H */

@@ -733,6 +733,25 @@ KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message)
 	}
 }
 
+bool
+KafkaConsumerNextWithin(KafkaConsumer *consumer, KafkaMessage *message, int64 wait_ms)
+{
+	consumer->tail.wait_timeout = wait_ms;
+	consumer->wait_since = 0;
+	return KafkaConsumerNext(consumer, message);
+}
+
+int64
+KafkaConsumerPosition(const KafkaConsumer *consumer, int32 partition)
+{
+	const ConsumerPartition *part;
+
+	if (partition > consumer->max_partition || consumer->part_of[partition] < 0)
+		return -1;
+	part = &consumer->parts[consumer->part_of[partition]];
+	return part->done ? Max(part->next, consumer->ranges[part->last_range].end) : part->next;
+}
+
 void
 KafkaConsumerSkip(KafkaConsumer *consumer, const KafkaMessage *message)
 {

@@ -62,6 +62,8 @@ typedef struct KafkaTail
 	bool		(*before_wait) (void *arg); /* called before each wait at the end, and again soon
 											 * where it returns true; may be NULL */
 	void	   *arg;
+	bool		(*stop) (void); /* asked before each wait at the end: true ends it as a wait does
+								 * that has taken long enough; may be NULL */
 } KafkaTail;
 
 /*
@@ -168,6 +170,18 @@ extern void KafkaConsumerWarnOfLost(const char *topic, int64 lost);
  * counts them.
  */
 extern bool KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message);
+
+/*
+ * The same of a tail, waiting at the end for so many ms at most (0: not at all); false does not end it,
+ * the next call goes on.
+ */
+extern bool KafkaConsumerNextWithin(KafkaConsumer *consumer, KafkaMessage *message, int64 wait_ms);
+
+/*
+ * Where a partition's reader is: every message before that offset has been returned, or does not
+ * exist, or is outside the ranges. -1 for a partition that is not read.
+ */
+extern int64 KafkaConsumerPosition(const KafkaConsumer *consumer, int32 partition);
 
 /*
  * Read no more of the range that a message, the one that Next returned last, is of; other ranges of

@@ -322,7 +322,7 @@ kafka_consumer_wait_at_end(KafkaConsumer *consumer)
 		left = consumer->tail.wait_timeout - ms_since(consumer->wait_since, now);
 	if (consumer->tail.max_wait != KAFKA_WAIT_UNLIMITED)
 		left = Min(left, consumer->tail.max_wait - ms_since(consumer->tail_since, now));
-	if (left <= 0)
+	if (left <= 0 || (consumer->tail.stop && consumer->tail.stop()))
 		return false;
 	if (consumer->tail.before_wait)
 		again = consumer->tail.before_wait(consumer->tail.arg);

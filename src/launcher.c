@@ -29,6 +29,7 @@
 #include "module.h"
 #include "outbox.h"
 #include "relay_private.h"
+#include "subscription.h"
 #include "worker.h"
 
 #define LAUNCHER_RESTART 10		/* seconds */
@@ -135,6 +136,7 @@ kafka_launcher_database_main(Datum arg)
 		}
 		PopActiveSnapshot();
 		SPI_finish();
+		KafkaSubscriptionStartAll();
 	}
 	CommitTransactionCommand();
 	proc_exit(0);

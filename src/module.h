@@ -10,5 +10,6 @@ extern void KafkaConnectionInit(void);
 extern void KafkaPendingInit(void);
 extern void KafkaOutboxInit(void);
 extern void KafkaLauncherInit(void);
+extern void KafkaSubscriptionInit(void);
 
 #endif							/* KAFKA_MODULE_H */

@@ -16,6 +16,7 @@
 #include "optimizer/paths.h"
 
 #include "compat.h"
+#include "ingest_batch.h"
 #include "plan.h"
 #include "plan_parallel.h"
 #include "row.h"
@@ -43,7 +44,7 @@ kafkaIsForeignScanParallelSafe(PlannerInfo *root, RelOptInfo *rel, RangeTblEntry
 
 /*
  * True where several processes can read a table together: not where rows have to come as messages
- * do, in a tail, nor where workers cannot make them.
+ * do, in a tail, nor where they come from this session's memory, nor where workers cannot make them.
  */
 static bool
 can_be_shared(const KafkaTable *table)
@@ -51,7 +52,7 @@ can_be_shared(const KafkaTable *table)
 	Relation	rel;
 	bool		safe;
 
-	if (table->wait_timeout != 0)
+	if (table->wait_timeout != 0 || KafkaIngestBatchShown(table->relid) != NULL)
 		return false;
 	rel = table_open(table->relid, NoLock);
 	safe = KafkaRowIsParallelSafe(rel, table);

@@ -21,6 +21,7 @@
 
 #include "client.h"
 #include "compat.h"
+#include "ingest_batch.h"
 #include "parallel.h"
 #include "plan.h"
 #include "resolve.h"
@@ -45,6 +46,8 @@ typedef struct KafkaScan
 	KafkaRow   *row;
 	KafkaConsumer *consumer;	/* opened with the first row */
 	KafkaReverse *reverse;		/* over the consumer, for descending order */
+	KafkaIngestBatch *batch;	/* what a subscription shows in place of the topic; else NULL */
+	int			next;			/* of its messages */
 	KafkaParallel *parallel;	/* NULL: the scan was never shared */
 	int64		warned;			/* of a shared scan's lost offsets, those warned of */
 	KafkaSnapshot *snapshot;
@@ -358,7 +361,8 @@ kafkaBeginForeignScan(ForeignScanState *node, int eflags)
 	}
 	MemoryContextSwitchTo(old);
 	scan->estate = estate;
-	if (!IsParallelWorker())
+	scan->batch = KafkaIngestBatchShown(RelationGetRelid(rel));
+	if (!IsParallelWorker() && scan->batch == NULL)
 	{
 		scan->callback.func = forget_scan;
 		scan->callback.arg = scan;
@@ -380,9 +384,25 @@ reverse_headers(void *source, const KafkaMessage *message, KafkaHeader **headers
 	return KafkaReverseHeaders((KafkaReverse *) source, headers);
 }
 
+/* A message of the batch that is shown; conditions are the executor's to check. */
+static bool
+next_of_batch(KafkaScan *scan, KafkaMessage *message)
+{
+	int			n = KafkaIngestBatchCount(scan->batch);
+
+	if (scan->next >= n)
+		return false;
+	*message = *KafkaIngestBatchMessage(scan->batch, scan->order == KAFKA_ORDER_DESC
+										? n - 1 - scan->next : scan->next);
+	scan->next++;
+	return true;
+}
+
 static bool
 next_message(ForeignScanState *node, KafkaScan *scan, KafkaMessage *message)
 {
+	if (scan->batch)
+		return next_of_batch(scan, message);
 	if (scan->reverse)
 		return KafkaReverseNext(scan->reverse, message);
 	if (KafkaConsumerNext(scan->consumer, message))
@@ -402,14 +422,16 @@ kafkaIterateForeignScan(ForeignScanState *node)
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
 	KafkaMessage message;
 
-	if (!scan->running)
+	if (!scan->running && scan->batch == NULL)
 		start_reading(node, scan);
 	ExecClearTuple(slot);
 	while (next_message(node, scan, &message))
 	{
 		bool		shown;
 
-		if (scan->reverse)
+		if (scan->batch)
+			shown = KafkaRowStore(scan->row, &message, KafkaIngestBatchHeaders, NULL, slot);
+		else if (scan->reverse)
 			shown = KafkaRowStore(scan->row, &message, reverse_headers, scan->reverse, slot);
 		else
 			shown = KafkaRowStore(scan->row, &message, consumer_headers, scan->consumer, slot);
@@ -434,6 +456,7 @@ kafkaReScanForeignScan(ForeignScanState *node)
 	scan->reverse = NULL;
 	scan->again |= scan->running;
 	scan->running = false;
+	scan->next = 0;
 }
 
 Size
@@ -464,6 +487,10 @@ kafkaInitializeDSMForeignScan(ForeignScanState *node, ParallelContext *pcxt, voi
 	dsa_area   *area = node->ss.ps.state->es_query_dsa;
 	MemoryContext old;
 
+	if (scan->batch)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a subscription's batch cannot be read by a parallel plan")));
 	if (pcxt->seg == NULL || area == NULL)
 		return;
 	old = MemoryContextSwitchTo(scan->cxt);

@@ -10,12 +10,19 @@
 
 #define LIBRARY "kafka_fdw"
 #define RELAY_RESTART 5			/* seconds */
+#define SUBSCRIPTION_RESTART 5
 #define LOCK_CLASS 0x6b66		/* the fourth field of an advisory lock: SQL's are 1 and 2 */
 
 void
 KafkaWorkerLockTag(LOCKTAG *tag, Oid serverid, Oid mapping, KafkaRelayLock lock)
 {
 	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, serverid, mapping, LOCK_CLASS + (int) lock);
+}
+
+void
+KafkaWorkerSubscriptionLockTag(LOCKTAG *tag, int32 id, KafkaSubscriptionLock lock)
+{
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) id, 0, LOCK_CLASS + (int) lock);
 }
 
 void
@@ -43,4 +50,16 @@ KafkaWorkerStartRelay(Oid serverid, Oid mapping)
 	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
 		return NULL;
 	return handle;
+}
+
+bool
+KafkaWorkerStartSubscription(int32 id)
+{
+	BackgroundWorker worker;
+	KafkaSubscriptionArguments arguments = {MyDatabaseId, id};
+
+	KafkaWorkerFill(&worker, "kafka_subscription_main", "kafka_fdw subscription",
+					SUBSCRIPTION_RESTART);
+	memcpy(worker.bgw_extra, &arguments, sizeof(arguments));
+	return RegisterDynamicBackgroundWorker(&worker, NULL);
 }

@@ -26,6 +26,22 @@ typedef enum KafkaRelayLock
 	KAFKA_RELAY_STARTING		/* held by a transaction that starts one */
 } KafkaRelayLock;
 
+/* What a subscription's worker is started with. */
+typedef struct KafkaSubscriptionArguments
+{
+	Oid			databaseid;
+	int32		id;
+} KafkaSubscriptionArguments;
+
+/* Locks about a subscription. */
+typedef enum KafkaSubscriptionLock
+{
+	KAFKA_SUBSCRIPTION_RUNNING = 8, /* held by the worker's session */
+	KAFKA_SUBSCRIPTION_STORING	/* held by the transaction that stores a batch, or changes offsets */
+} KafkaSubscriptionLock;
+
+extern void KafkaWorkerSubscriptionLockTag(LOCKTAG *tag, int32 id, KafkaSubscriptionLock lock);
+
 extern void KafkaWorkerLockTag(LOCKTAG *tag, Oid serverid, Oid mapping, KafkaRelayLock lock);
 
 /*
@@ -40,5 +56,8 @@ extern void KafkaWorkerFill(BackgroundWorker *worker, const char *function, cons
  * slot is free.
  */
 extern BackgroundWorkerHandle *KafkaWorkerStartRelay(Oid serverid, Oid mapping);
+
+/* Start the worker of a subscription; false where no worker slot is free. */
+extern bool KafkaWorkerStartSubscription(int32 id);
 
 #endif							/* KAFKA_WORKER_H */

@@ -1,0 +1,344 @@
+/*
+ * ingest_fetch.c
+ *		The messages of a topic from known offsets on, a batch at a time.
+ *
+ * Fetching waits for Kafka, so it is done before the transaction that stores a batch begins. A batch
+ * ends when it is full, or old, or when the topic has nothing more to give for a moment: a lone
+ * message is passed on at once, and while its transaction commits others gather for the next batch.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "ingest_fetch.h"
+
+#define QUIET_MS 2				/* without a message, after which a batch is passed on */
+
+struct KafkaFetcher
+{
+	MemoryContext cxt;
+	MemoryContext headers_cxt;	/* of one message's headers */
+	KafkaTable *table;
+	KafkaConsumer *consumer;
+	bool		follow;
+	bool		(*stop) (void);
+	bool		loss_is_error;
+	int64		lost;			/* offsets that the consumer has lost, as far as that was dealt
+								 * with */
+	KafkaSnapshot *snapshot;
+	KafkaPlace *places;
+	int			nplaces;
+};
+
+KafkaFetcher *
+KafkaFetcherOpen(MemoryContext parent, Oid relid, Oid userid, bool follow,
+				 bool (*stop) (void))
+{
+	MemoryContext cxt = AllocSetContextCreate(parent, "kafka_fdw fetcher", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(cxt);
+	KafkaFetcher *fetcher = palloc0(sizeof(KafkaFetcher));
+
+	fetcher->cxt = cxt;
+	fetcher->follow = follow;
+	fetcher->stop = stop;
+	fetcher->headers_cxt = AllocSetContextCreate(cxt, "kafka_fdw fetcher headers",
+												 ALLOCSET_SMALL_SIZES);
+	fetcher->table = KafkaOptionGetTable(relid, userid);
+	KafkaOptionCheckTopic(fetcher->table->server, fetcher->table->topic);
+	fetcher->consumer = KafkaConsumerOpen(fetcher->table->server, fetcher->table->topic,
+										  fetcher->table->read_committed, follow);
+	MemoryContextSwitchTo(old);
+	return fetcher;
+}
+
+void
+KafkaFetcherClose(KafkaFetcher *fetcher)
+{
+	MemoryContextDelete(fetcher->cxt);
+}
+
+const KafkaTable *
+KafkaFetcherTable(const KafkaFetcher *fetcher)
+{
+	return fetcher->table;
+}
+
+bool
+KafkaFetcherIsStale(const KafkaFetcher *fetcher)
+{
+	const KafkaTable *before = fetcher->table;
+	KafkaTable *now = KafkaOptionGetTable(before->relid, before->server->userid);
+
+	return strcmp(before->topic, now->topic) != 0 ||
+		before->read_committed != now->read_committed ||
+		!KafkaOptionSameServer(before->server, now->server) ||
+		!KafkaOptionTopicAllowed(now->server, now->topic);
+}
+
+static const KafkaPlace *
+find_place(const KafkaPlace *places, int nplaces, int32 partition)
+{
+	for (int i = 0; i < nplaces; i++)
+	{
+		if (places[i].partition == partition)
+			return &places[i];
+	}
+	return NULL;
+}
+
+/* ERROR, or WARNING, where offsets that were not taken yet are gone. */
+static void
+report_loss(const KafkaFetcher *fetcher, int32 partition, int64 from, int64 to)
+{
+	ereport(fetcher->loss_is_error ? ERROR : WARNING,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("offsets " INT64_FORMAT " to " INT64_FORMAT
+					" of topic \"%s\" partition %d were deleted before they were read",
+					from, to - 1, fetcher->table->topic, partition),
+			 errdetail("The first offset that is left is " INT64_FORMAT ".", to),
+			 fetcher->loss_is_error
+			 ? errhint("To go on without them, use kafka_seek('...', '" INT64_FORMAT "', %d); "
+					   "on_data_loss 'warning' does so by itself.", to, partition)
+			 : 0));
+}
+
+/*
+ * The log ends before a place. Under read_committed the end may be that of an open transaction,
+ * which was not looked at when the place was stored; then there is nothing wrong with it.
+ */
+static void
+check_reaches(const KafkaFetcher *fetcher, const KafkaPlace *place)
+{
+	if (fetcher->table->read_committed)
+	{
+		KafkaConsumer *probe;
+		KafkaSnapshot *high;
+		int64		end = 0;
+		bool		alone = !IsTransactionState();
+
+		if (alone)
+			StartTransactionCommand();
+		MemoryContextSwitchTo(fetcher->cxt);
+		probe = KafkaConsumerOpen(fetcher->table->server, fetcher->table->topic, false, false);
+		if (alone)
+			CommitTransactionCommand();
+		MemoryContextSwitchTo(fetcher->cxt);
+		high = KafkaConsumerSnapshot(probe);
+		for (int i = 0; i < high->npartitions; i++)
+		{
+			if (high->partitions[i].partition == place->partition)
+				end = high->partitions[i].end;
+		}
+		KafkaConsumerClose(probe);
+		if (place->next <= end)
+			return;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("topic \"%s\" partition %d does not reach to offset " INT64_FORMAT,
+					fetcher->table->topic, place->partition, place->next),
+			 errdetail("Its end is at " INT64_FORMAT ". The topic was deleted and made again, "
+					   "or has lost messages that were read.", place->end),
+			 errhint("To read what is there now, use kafka_seek('...', 'earliest').")));
+}
+
+/* Kafka takes no partition away from a topic: one that is missing was another topic's. */
+static void
+check_partitions(const KafkaFetcher *fetcher, const KafkaPlace *places, int nplaces)
+{
+	for (int i = 0; i < nplaces; i++)
+	{
+		if (find_place(fetcher->places, fetcher->nplaces, places[i].partition) == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+					 errmsg("topic \"%s\" has no partition %d any more", fetcher->table->topic,
+							places[i].partition),
+					 errdetail("The topic was deleted and made again."),
+					 errhint("To read what is there now, use kafka_seek('...', 'earliest').")));
+	}
+}
+
+/* Where to begin in a partition of the topic, given where it was left. */
+static KafkaPlace
+make_place(const KafkaFetcher *fetcher, const KafkaPartition *seen, const KafkaPlace *left)
+{
+	KafkaPlace	place;
+
+	place.partition = seen->partition;
+	place.end = seen->end;
+	place.stored = left != NULL;
+	place.next = left ? left->next : seen->low;
+	place.from = Max(place.next, seen->low);
+	return place;
+}
+
+static void
+start_consumer(KafkaFetcher *fetcher)
+{
+	KafkaRange *ranges = palloc(Max(fetcher->nplaces, 1) * sizeof(KafkaRange));
+	int			nranges = 0;
+	KafkaTail	tail = {0};
+
+	for (int i = 0; i < fetcher->nplaces; i++)
+	{
+		KafkaPlace *place = &fetcher->places[i];
+
+		ranges[nranges].partition = place->partition;
+		ranges[nranges].start = place->from;
+		ranges[nranges].end = fetcher->follow ? KAFKA_NO_END : place->end;
+		if (ranges[nranges].start < ranges[nranges].end)
+			nranges++;
+	}
+	tail.snapshot = fetcher->snapshot;
+	tail.wait_timeout = fetcher->follow ? KAFKA_WAIT_FOREVER : 0;
+	tail.max_wait = KAFKA_WAIT_UNLIMITED;
+	tail.stop = fetcher->stop;
+	KafkaConsumerStart(fetcher->consumer, ranges, nranges, &tail);
+	pfree(ranges);
+}
+
+void
+KafkaFetcherStart(KafkaFetcher *fetcher, const KafkaPlace *places, int nplaces,
+				  bool loss_is_error)
+{
+	MemoryContext old = MemoryContextSwitchTo(fetcher->cxt);
+
+	fetcher->loss_is_error = loss_is_error;
+	fetcher->snapshot = KafkaConsumerSnapshot(fetcher->consumer);
+	fetcher->nplaces = fetcher->snapshot->npartitions;
+	fetcher->places = palloc(Max(fetcher->nplaces, 1) * sizeof(KafkaPlace));
+	for (int i = 0; i < fetcher->nplaces; i++)
+	{
+		KafkaPartition *seen = &fetcher->snapshot->partitions[i];
+		KafkaPlace *place = &fetcher->places[i];
+
+		*place = make_place(fetcher, seen, find_place(places, nplaces, seen->partition));
+		if (place->next < seen->low)
+			report_loss(fetcher, seen->partition, place->next, seen->low);
+		else if (place->next > seen->end)
+			check_reaches(fetcher, place);
+	}
+	check_partitions(fetcher, places, nplaces);
+	start_consumer(fetcher);
+	fetcher->lost = KafkaConsumerCounters(fetcher->consumer)->lost;
+	MemoryContextSwitchTo(old);
+}
+
+static void
+add_message(KafkaFetcher *fetcher, KafkaIngestBatch *batch, const KafkaMessage *message)
+{
+	MemoryContext old = MemoryContextSwitchTo(fetcher->headers_cxt);
+	KafkaHeader *headers;
+	int			nheaders = KafkaConsumerHeaders(fetcher->consumer, message, &headers);
+
+	MemoryContextSwitchTo(old);
+	KafkaIngestBatchAdd(batch, message, headers, nheaders);
+	if (headers)
+		MemoryContextReset(fetcher->headers_cxt);
+}
+
+static bool
+next_message(KafkaFetcher *fetcher, KafkaMessage *message, int64 wait_ms)
+{
+	if (fetcher->follow)
+		return KafkaConsumerNextWithin(fetcher->consumer, message, wait_ms);
+	return KafkaConsumerNext(fetcher->consumer, message);
+}
+
+/* The consumer goes on behind offsets that retention took while it read; we do not, as a rule. */
+static void
+check_lost(KafkaFetcher *fetcher)
+{
+	int64		lost = KafkaConsumerCounters(fetcher->consumer)->lost;
+
+	if (lost == fetcher->lost)
+		return;
+	if (fetcher->loss_is_error)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg(INT64_FORMAT " offsets of topic \"%s\" were deleted before they were read",
+						lost - fetcher->lost, fetcher->table->topic),
+				 errhint("To go on without them, use kafka_seek(); on_data_loss 'warning' does so "
+						 "by itself.")));
+	KafkaConsumerWarnOfLost(fetcher->table->topic, lost - fetcher->lost);
+	fetcher->lost = lost;
+}
+
+void
+KafkaFetcherFetch(KafkaFetcher *fetcher, const KafkaIngestLimits *limits, KafkaIngestBatch *batch)
+{
+	MemoryContext old = MemoryContextSwitchTo(fetcher->cxt);
+	int64		wait_ms = limits->wait;
+	TimestampTz started = 0;
+	KafkaMessage message;
+
+	while (next_message(fetcher, &message, wait_ms))
+	{
+		if (started == 0)
+			started = GetCurrentTimestamp();
+		wait_ms = Min(QUIET_MS, limits->timeout);
+		add_message(fetcher, batch, &message);
+		if (KafkaIngestBatchCount(batch) >= limits->messages ||
+			KafkaIngestBatchBytes(batch) >= limits->bytes)
+			break;
+		if (fetcher->follow && KafkaIngestBatchCount(batch) % 64 == 0 &&
+			TimestampDifferenceExceeds(started, GetCurrentTimestamp(), limits->timeout))
+			break;
+	}
+	check_lost(fetcher);
+	MemoryContextSwitchTo(old);
+}
+
+const KafkaPlace *
+KafkaFetcherPlaces(const KafkaFetcher *fetcher, int *nplaces)
+{
+	*nplaces = fetcher->nplaces;
+	return fetcher->places;
+}
+
+int64
+KafkaFetcherPosition(const KafkaFetcher *fetcher, int i)
+{
+	const KafkaPlace *place = &fetcher->places[i];
+
+	/* A place beyond the end is read from the end on, or not at all: see KafkaConsumerStart. */
+	return Max(KafkaConsumerPosition(fetcher->consumer, place->partition), place->from);
+}
+
+void
+KafkaFetcherAdvance(KafkaFetcher *fetcher)
+{
+	for (int i = 0; i < fetcher->nplaces; i++)
+	{
+		KafkaPlace *place = &fetcher->places[i];
+
+		place->next = place->from = KafkaFetcherPosition(fetcher, i);
+		place->end = Max(place->end, place->next);
+		place->stored = true;
+	}
+}
+
+KafkaConsumer *
+KafkaFetcherProbe(const KafkaFetcher *fetcher)
+{
+	return KafkaConsumerOpen(fetcher->table->server, fetcher->table->topic,
+							 fetcher->table->read_committed, false);
+}
+
+bool
+KafkaFetcherLook(KafkaFetcher *fetcher, KafkaConsumer *probe)
+{
+	KafkaSnapshot *now = KafkaConsumerSnapshot(probe);
+
+	if (now->npartitions != fetcher->nplaces)
+		return false;
+	for (int i = 0; i < now->npartitions; i++)
+	{
+		if (now->partitions[i].partition != fetcher->places[i].partition)
+			return false;
+		fetcher->places[i].end = Max(now->partitions[i].end, fetcher->places[i].next);
+	}
+	return true;
+}

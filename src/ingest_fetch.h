@@ -1,0 +1,79 @@
+/*
+ * ingest_fetch.h
+ *		The messages of a topic from known offsets on, a batch at a time.
+ */
+#ifndef KAFKA_INGEST_FETCH_H
+#define KAFKA_INGEST_FETCH_H
+
+#include "consumer.h"
+#include "ingest_batch.h"
+
+typedef struct KafkaFetcher KafkaFetcher;
+
+/* A partition, and how far it has been taken. */
+typedef struct KafkaPlace
+{
+	int32		partition;
+	int64		next;			/* the first offset that has not been taken */
+	int64		from;			/* where reading began: behind "next" where retention was faster */
+	int64		end;			/* the partition's end, as of the last look at it */
+	bool		stored;			/* "next" is in the catalogue; else the partition is new */
+} KafkaPlace;
+
+/* When a batch is complete. */
+typedef struct KafkaIngestLimits
+{
+	int			messages;
+	Size		bytes;
+	int			timeout;		/* ms from its first message */
+	int			wait;			/* ms to wait for that; 0: what is there now makes the batch */
+} KafkaIngestLimits;
+
+/*
+ * A reader of a foreign table's topic for one role, in a context of its own below the given one.
+ * "follow": it is to wait at the end; "stop", which may be NULL, is asked there, and ends the wait by
+ * returning true. Needs a transaction; contacts nobody yet.
+ */
+extern KafkaFetcher *KafkaFetcherOpen(MemoryContext parent, Oid relid, Oid userid, bool follow,
+									  bool (*stop) (void));
+extern void KafkaFetcherClose(KafkaFetcher *fetcher);
+
+/* True where the table's options, its server or the user mapping have become others. */
+extern bool KafkaFetcherIsStale(const KafkaFetcher *fetcher);
+
+/*
+ * Begin at these places, ascending by partition. Partitions of the topic that are not among them
+ * are taken from their first offset on. Needs no transaction. Errors: as those of a scan; 55000 where
+ * messages from a place on are gone, unless "loss_is_error" is false: then it is a WARNING, and the
+ * next offset is the first that is left; and 55000, always, where the log does not reach to a place.
+ */
+extern void KafkaFetcherStart(KafkaFetcher *fetcher, const KafkaPlace *places, int nplaces,
+							  bool loss_is_error);
+
+/*
+ * Add the next batch to an empty one, which may stay empty. The messages of each partition come in
+ * their order. Needs no transaction where the fetcher follows.
+ */
+extern void KafkaFetcherFetch(KafkaFetcher *fetcher, const KafkaIngestLimits *limits,
+							  KafkaIngestBatch *batch);
+
+/*
+ * The places behind what was fetched, and behind what is no message: to be stored with the batch.
+ * "next" of the places themselves stays what it was at the last KafkaFetcherAdvance().
+ */
+extern const KafkaPlace *KafkaFetcherPlaces(const KafkaFetcher *fetcher, int *nplaces);
+extern int64 KafkaFetcherPosition(const KafkaFetcher *fetcher, int i);
+
+/* What was fetched is stored. */
+extern void KafkaFetcherAdvance(KafkaFetcher *fetcher);
+
+/*
+ * Look at the topic again: the ends of its partitions; false where it has other partitions than
+ * before. "probe" is a consumer that KafkaFetcherProbe has opened, in a transaction.
+ */
+extern KafkaConsumer *KafkaFetcherProbe(const KafkaFetcher *fetcher);
+extern bool KafkaFetcherLook(KafkaFetcher *fetcher, KafkaConsumer *probe);
+
+extern const KafkaTable *KafkaFetcherTable(const KafkaFetcher *fetcher);
+
+#endif							/* KAFKA_INGEST_FETCH_H */

@@ -1,0 +1,515 @@
+/*
+ * subscription.c
+ *		The functions that make, change and end subscriptions, and the batch by hand.
+ *
+ * Who subscribes is the subscription's owner, and everything it does later is done as that role. Its
+ * places in the topic are found as it is made, so that what cannot work fails at once, and "newest"
+ * means the moment of subscribing.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/parsenodes.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/plancache.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "resolve.h"
+#include "setting.h"
+#include "subscription_private.h"
+
+#define MAX_BATCH_SIZE 10000000
+#define MAX_BATCH_TIMEOUT 3600000	/* ms */
+#define LETTERS_AT_ONCE 1000
+
+/* Arguments of kafka_subscribe. */
+enum SubscribeArgument
+{
+	ARG_NAME,
+	ARG_SOURCE,
+	ARG_TARGET,
+	ARG_COMMAND,
+	ARG_START_OFFSET,
+	ARG_MODE,
+	ARG_KEY,
+	ARG_ON_FAILURE,
+	ARG_ON_DATA_LOSS,
+	ARG_BATCH_SIZE,
+	ARG_BATCH_TIMEOUT,
+	ARG_WORKERS,
+	ARG_GROUP
+};
+
+PG_FUNCTION_INFO_V1(kafka_subscribe);
+PG_FUNCTION_INFO_V1(kafka_unsubscribe);
+PG_FUNCTION_INFO_V1(kafka_pause);
+PG_FUNCTION_INFO_V1(kafka_resume);
+PG_FUNCTION_INFO_V1(kafka_seek);
+PG_FUNCTION_INFO_V1(kafka_ingest);
+PG_FUNCTION_INFO_V1(kafka_retry_dead_letters);
+
+/* ------------------------------------------------------------------------
+ * Arguments
+ * ------------------------------------------------------------------------ */
+
+static char *
+required_text(FunctionCallInfo fcinfo, int n, const char *name)
+{
+	if (PG_ARGISNULL(n))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("%s must not be null", name)));
+	return text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+/* A word out of two. */
+static char *
+word_argument(FunctionCallInfo fcinfo, int n, const char *name, const char *first,
+			  const char *second)
+{
+	char	   *word = required_text(fcinfo, n, name);
+
+	if (strcmp(word, first) != 0 && strcmp(word, second) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid value for %s: \"%s\"", name, word),
+				 errhint("It is \"%s\" or \"%s\".", first, second)));
+	return word;
+}
+
+pg_noreturn static void
+not_supported(const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("%s is not supported yet", what)));
+}
+
+static int
+batch_timeout_argument(FunctionCallInfo fcinfo)
+{
+	Interval   *interval;
+	int64		ms;
+
+	if (PG_ARGISNULL(ARG_BATCH_TIMEOUT))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("batch_timeout must not be null")));
+	interval = PG_GETARG_INTERVAL_P(ARG_BATCH_TIMEOUT);
+	ms = interval->time / 1000 + (int64) interval->day * SECS_PER_DAY * 1000;
+	if (interval->month != 0 || ms < 0 || ms > MAX_BATCH_TIMEOUT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("batch_timeout must be between 0 and 1 hour")));
+	return (int) ms;
+}
+
+static int
+integer_argument(FunctionCallInfo fcinfo, int n, const char *name, int low, int high)
+{
+	int			value = PG_ARGISNULL(n) ? low - 1 : PG_GETARG_INT32(n);
+
+	if (value < low || value > high)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be between %d and %d", name, low, high)));
+	return value;
+}
+
+/* What is given to kafka_subscribe, but for the places; checks all that needs no network. */
+static KafkaNewSubscription
+subscribe_arguments(FunctionCallInfo fcinfo)
+{
+	KafkaNewSubscription new = {0};
+	KafkaSubscription *subscription = &new.subscription;
+
+	subscription->name = required_text(fcinfo, ARG_NAME, "name");
+	if (subscription->name[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_NAME), errmsg("name must not be empty")));
+	if (PG_ARGISNULL(ARG_SOURCE))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED), errmsg("source must not be null")));
+	if (PG_ARGISNULL(ARG_TARGET) == PG_ARGISNULL(ARG_COMMAND))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("a subscription needs a target or a command, and not both")));
+	subscription->owner = GetUserId();
+	subscription->source = PG_GETARG_OID(ARG_SOURCE);
+	if (!PG_ARGISNULL(ARG_TARGET))
+		subscription->target = PG_GETARG_OID(ARG_TARGET);
+	else
+		subscription->command = text_to_cstring(PG_GETARG_TEXT_PP(ARG_COMMAND));
+	subscription->search_path = namespace_search_path;
+	new.mode = word_argument(fcinfo, ARG_MODE, "mode", "append", "upsert");
+	new.key_is_null = PG_ARGISNULL(ARG_KEY);
+	new.on_failure = word_argument(fcinfo, ARG_ON_FAILURE, "on_failure", "stop", "dead_letter");
+	subscription->dead_letters = strcmp(new.on_failure, "dead_letter") == 0;
+	new.on_data_loss = word_argument(fcinfo, ARG_ON_DATA_LOSS, "on_data_loss", "error", "warning");
+	subscription->loss_is_error = strcmp(new.on_data_loss, "error") == 0;
+	subscription->batch_size = integer_argument(fcinfo, ARG_BATCH_SIZE, "batch_size", 1,
+												MAX_BATCH_SIZE);
+	subscription->batch_timeout = batch_timeout_argument(fcinfo);
+	subscription->workers = integer_argument(fcinfo, ARG_WORKERS, "workers", 0, 64);
+	if (strcmp(new.mode, "upsert") == 0)
+		not_supported("mode 'upsert'");
+	if (!new.key_is_null)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("key is for mode 'upsert' alone")));
+	if (subscription->workers > 1)
+		not_supported("more than one worker");
+	if (!PG_ARGISNULL(ARG_GROUP))
+		not_supported("a consumer group");
+	return new;
+}
+
+/* ------------------------------------------------------------------------
+ * Places
+ * ------------------------------------------------------------------------ */
+
+/*
+ * Where a source's topic begins by a word such as start_offset has; NULL: the table's own. The places
+ * of all partitions, ascending, in the current context.
+ */
+static KafkaPlace *
+find_places(Oid source, Oid owner, const char *start, int *nplaces)
+{
+	KafkaTable *table = KafkaOptionGetTable(source, owner);
+	KafkaRequest request = {0};
+	KafkaConsumer *consumer;
+	KafkaSnapshot *snapshot;
+	KafkaRange *ranges;
+	KafkaPlace *places;
+	int			nranges;
+
+	if (table->end_given)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("foreign table \"%s\" has the option \"%s\", and so cannot be subscribed to",
+						get_rel_name(source), "end_offset")));
+	KafkaOptionCheckTopic(table->server, table->topic);
+	request.topic = table->topic;
+	request.start = start ? KafkaOffsetParse(start, KAFKA_START_OFFSET) : table->start;
+	request.end = table->end;
+	request.tail = true;
+	request.max_timestamp_skew = -1;
+	request.now = (GetCurrentStatementStartTimestamp() + KAFKA_EPOCH_DIFFERENCE_US) / 1000;
+	request.boxes = KafkaRangeAll();
+	request.sampled = true;
+	consumer = KafkaConsumerOpen(table->server, table->topic, table->read_committed, false);
+	snapshot = KafkaConsumerSnapshot(consumer);
+	ranges = KafkaResolve(consumer, snapshot, &request, &nranges);
+	KafkaConsumerClose(consumer);
+
+	places = palloc0(Max(snapshot->npartitions, 1) * sizeof(KafkaPlace));
+	for (int i = 0; i < snapshot->npartitions; i++)
+	{
+		places[i].partition = snapshot->partitions[i].partition;
+		places[i].end = places[i].next = snapshot->partitions[i].end;
+		for (int j = 0; j < nranges; j++)
+		{
+			if (ranges[j].partition == places[i].partition)
+				places[i].next = ranges[j].start;
+		}
+		places[i].from = places[i].next;
+	}
+	*nplaces = snapshot->npartitions;
+	return places;
+}
+
+/* ------------------------------------------------------------------------
+ * The functions
+ * ------------------------------------------------------------------------ */
+
+Datum
+kafka_subscribe(PG_FUNCTION_ARGS)
+{
+	KafkaNewSubscription new;
+	KafkaSubscription *subscription = &new.subscription;
+	char	   *start = PG_ARGISNULL(ARG_START_OFFSET) ? NULL
+		: text_to_cstring(PG_GETARG_TEXT_PP(ARG_START_OFFSET));
+	int32		id;
+
+	KafkaSettingCheckWrite("kafka_subscribe()");
+	new = subscribe_arguments(fcinfo);
+	if (kafka_subscription_find(subscription->name) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_OBJECT),
+				 errmsg("subscription \"%s\" already exists", subscription->name)));
+	kafka_subscription_check(subscription);
+	kafka_subscription_check_statement(subscription);
+	subscription->places = find_places(subscription->source, subscription->owner, start,
+									   &subscription->nplaces);
+	id = kafka_subscription_insert(&new);
+	if (subscription->workers > 0)
+		kafka_subscription_start_at_commit(id, subscription->name);
+	PG_RETURN_VOID();
+}
+
+/* The subscription that is the first argument, which the current user may do something with. */
+static KafkaSubscription *
+own_subscription(const char *name)
+{
+	KafkaSubscription *subscription = kafka_subscription_find(name);
+
+	if (subscription == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("subscription \"%s\" does not exist", name)));
+	if (!has_privs_of_role(GetUserId(), subscription->owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("must be owner of subscription \"%s\"", name)));
+	return subscription;
+}
+
+/*
+ * The same for a change of it. No batch is stored between this and the end of the transaction, and
+ * the worker notices then.
+ */
+static KafkaSubscription *
+change_subscription(FunctionCallInfo fcinfo, const char *function)
+{
+	char	   *name = required_text(fcinfo, 0, "name");
+	KafkaSubscription *subscription;
+
+	KafkaSettingCheckWrite(function);
+	subscription = own_subscription(name);
+	kafka_subscription_lock(subscription->id);
+	subscription = own_subscription(name);
+	kafka_subscription_signal_at_commit(subscription->pid);
+	return subscription;
+}
+
+Datum
+kafka_unsubscribe(PG_FUNCTION_ARGS)
+{
+	KafkaSubscription *subscription = change_subscription(fcinfo, "kafka_unsubscribe()");
+
+	kafka_subscription_delete(subscription->id);
+	PG_RETURN_VOID();
+}
+
+Datum
+kafka_pause(PG_FUNCTION_ARGS)
+{
+	KafkaSubscription *subscription = change_subscription(fcinfo, "kafka_pause()");
+
+	kafka_subscription_set_state(subscription->id, "paused");
+	PG_RETURN_VOID();
+}
+
+pg_noreturn static void
+fenced_error(const KafkaSubscription *subscription)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("subscription \"%s\" belongs to another copy of this database",
+					subscription->name),
+			 errdetail("The database was cloned or restored from a dump."),
+			 errhint("Use kafka_adopt() where this copy is to go on in place of the other.")));
+}
+
+Datum
+kafka_resume(PG_FUNCTION_ARGS)
+{
+	KafkaSubscription *subscription = change_subscription(fcinfo, "kafka_resume()");
+
+	if (subscription->fenced)
+		fenced_error(subscription);
+	kafka_subscription_set_state(subscription->id, "running");
+	if (subscription->workers > 0)
+		kafka_subscription_start_at_commit(subscription->id, subscription->name);
+	PG_RETURN_VOID();
+}
+
+Datum
+kafka_seek(PG_FUNCTION_ARGS)
+{
+	KafkaSubscription *subscription = change_subscription(fcinfo, "kafka_seek()");
+	char	   *start = required_text(fcinfo, 1, "start_offset");
+	KafkaPlace *places;
+	int			nplaces;
+	bool		all = PG_ARGISNULL(2);
+
+	kafka_subscription_check(subscription);
+	places = find_places(subscription->source, subscription->owner, start, &nplaces);
+	if (!all)
+	{
+		int32		partition = PG_GETARG_INT32(2);
+		int			i = 0;
+
+		while (i < nplaces && places[i].partition != partition)
+			i++;
+		if (i == nplaces)
+			ereport(ERROR,
+					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+					 errmsg("partition %d does not exist in the topic of subscription \"%s\"",
+							partition, subscription->name)));
+		places = &places[i];
+		nplaces = 1;
+	}
+	kafka_subscription_seek(subscription->id, places, nplaces, all);
+	PG_RETURN_VOID();
+}
+
+/* ------------------------------------------------------------------------
+ * By hand
+ * ------------------------------------------------------------------------ */
+
+/* Fetch a batch and store it; what is shown to its statement lives as long as the transaction. */
+static void
+ingest(KafkaSubscription *subscription, MemoryContext cxt, bool own)
+{
+	KafkaFetcher *fetcher = KafkaFetcherOpen(CurrentMemoryContext, subscription->source,
+											 subscription->owner, false, NULL);
+	KafkaIngestBatch *batch = KafkaIngestBatchCreate(cxt);
+	KafkaIngestLimits limits = kafka_subscription_limits(subscription, 0);
+	Oid			userid;
+	int			context;
+
+	KafkaFetcherStart(fetcher, subscription->places, subscription->nplaces,
+					  subscription->loss_is_error);
+	KafkaFetcherFetch(fetcher, &limits, batch);
+	GetUserIdAndSecContext(&userid, &context);
+	PG_TRY();
+	{
+		KafkaIngestBatchShow(batch, subscription->source);
+		(void) kafka_subscription_store_batch(subscription, fetcher, batch, own);
+		if (own)
+		{
+			SPI_commit();
+			SetUserIdAndSecContext(userid, context);
+		}
+	}
+	PG_FINALLY();
+	{
+		KafkaIngestBatchHide(batch);
+	}
+	PG_END_TRY();
+	if (own)
+		KafkaIngestBatchFree(batch);
+	KafkaFetcherClose(fetcher);
+}
+
+/*
+ * Where it can, the batch has a transaction of its own: it is committed as its owner, as a worker
+ * does. In a transaction block what the owner's triggers put off until the commit would run as
+ * whoever commits, so there only the owner may do this.
+ */
+Datum
+kafka_ingest(PG_FUNCTION_ARGS)
+{
+	bool		own = fcinfo->context && IsA(fcinfo->context, CallContext) &&
+		!castNode(CallContext, fcinfo->context)->atomic;
+	char	   *name = required_text(fcinfo, 0, "name");
+	KafkaSubscription *subscription;
+
+	KafkaSettingCheckWrite("kafka_ingest()");
+	SPI_connect_ext(own ? SPI_OPT_NONATOMIC : 0);
+	subscription = own_subscription(name);
+	if (!own && subscription->owner != GetUserId())
+		ereport(ERROR,
+				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
+				 errmsg("kafka_ingest() cannot run in a transaction block for another role's subscription"),
+				 errhint("Call it outside of a transaction block, or as role \"%s\".",
+						 GetUserNameFromId(subscription->owner, false))));
+	kafka_subscription_lock(subscription->id);
+	subscription = own_subscription(name);
+	if (subscription->fenced)
+		fenced_error(subscription);
+	kafka_subscription_check(subscription);
+	ResetPlanCache();			/* there may be a plan that several processes share */
+	ingest(subscription, own ? CurrentMemoryContext : TopTransactionContext, own);
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/* ------------------------------------------------------------------------
+ * Dead letters
+ * ------------------------------------------------------------------------ */
+
+/* Try each of them; the number of those that could be stored, which are forgotten. */
+static int64
+retry_letters(const KafkaSubscription *subscription, const KafkaTable *table,
+			  KafkaIngestBatch *batch, List *letters)
+{
+	int64		nstored = 0;
+
+	for (int i = 0; i < list_length(letters); i++)
+	{
+		int64		letter = *(int64 *) list_nth(letters, i);
+		int64		rows;
+		char	   *reason;
+
+		CHECK_FOR_INTERRUPTS();
+		KafkaIngestBatchNarrow(batch, i, 1);
+		reason = kafka_subscription_try_rows(subscription, table, batch, &rows);
+		if (reason)
+			kafka_subscription_note_letter(letter, reason);
+		else
+		{
+			kafka_subscription_unbury(letter);
+			nstored++;
+		}
+	}
+	return nstored;
+}
+
+/*
+ * Store the dead letters of a subscription, one by one and oldest first, in the caller's transaction.
+ * What fails again stays, with the new reason.
+ */
+Datum
+kafka_retry_dead_letters(PG_FUNCTION_ARGS)
+{
+	char	   *name = required_text(fcinfo, 0, "name");
+	KafkaSubscription *subscription;
+	KafkaIngestBatch *batch;
+	KafkaTable *table;
+	KafkaOwnerState state;
+	int64		nstored = 0;
+	int64		after = 0;
+	List	   *letters;
+
+	KafkaSettingCheckWrite("kafka_retry_dead_letters()");
+	subscription = own_subscription(name);
+	if (subscription->owner != GetUserId())
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("dead letters of subscription \"%s\" can only be tried again by its owner",
+						name),
+				 errhint("Use SET ROLE.")));
+	kafka_subscription_lock(subscription->id);
+	kafka_subscription_check(subscription);
+	ResetPlanCache();
+	table = KafkaOptionGetTable(subscription->source, subscription->owner);
+	batch = KafkaIngestBatchCreate(TopTransactionContext);
+	state = kafka_subscription_enter_owner(subscription, false);
+	PG_TRY();
+	{
+		KafkaIngestBatchShow(batch, subscription->source);
+		while ((letters = kafka_subscription_letters(subscription, after, LETTERS_AT_ONCE,
+													 batch)) != NIL)
+		{
+			nstored += retry_letters(subscription, table, batch, letters);
+			after = *(int64 *) llast(letters);
+			KafkaIngestBatchReset(batch);
+		}
+	}
+	PG_FINALLY();
+	{
+		KafkaIngestBatchHide(batch);
+	}
+	PG_END_TRY();
+	kafka_subscription_leave_owner(&state);
+	PG_RETURN_INT64(nstored);
+}

@@ -1,0 +1,343 @@
+/*
+ * subscription_store.c
+ *		The catalogue of subscriptions: kafka_subscription and kafka_subscription_offset.
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "compat.h"
+#include "outbox.h"
+#include "subscription.h"
+#include "subscription_access.h"
+#include "subscription_private.h"
+
+static void
+read_places(const KafkaAccess *access, KafkaSubscription *subscription)
+{
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(subscription->id)};
+
+	kafka_access_execute(psprintf("SELECT partition::int8, next_offset, end_offset "
+								  "FROM %s.kafka_subscription_offset WHERE subscription = $1 ORDER BY 1",
+								  access->schema), 1, types, values, NULL, SPI_OK_SELECT);
+	subscription->nplaces = (int) SPI_processed;
+	subscription->places = MemoryContextAllocZero(access->cxt,
+												  (SPI_processed + 1) * sizeof(KafkaPlace));
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		KafkaPlace *place = &subscription->places[i];
+
+		place->partition = (int32) kafka_access_int(i, 1);
+		place->next = place->from = kafka_access_int(i, 2);
+		place->end = kafka_access_int(i, 3);
+		place->stored = true;
+	}
+}
+
+/* The row that a condition on $1 finds. */
+static KafkaSubscription *
+load(const char *condition, Oid type, Datum value)
+{
+	KafkaAccess access = kafka_access_begin();
+	KafkaSubscription *subscription = NULL;
+
+	kafka_access_execute(psprintf("SELECT id::int8, name, owner::oid::int8, source::oid::int8, target::oid::int8, "
+								  "command, search_path, (on_data_loss = 'error')::int4::int8, batch_size::int8, "
+								  "batch_timeout::int8, workers::int8, state, system_identifier, "
+								  "databaseid::int8, last_error, pid::int8, "
+								  "(on_failure = 'dead_letter')::int4::int8 "
+								  "FROM %s.kafka_subscription WHERE %s = $1", access.schema, condition),
+						 1, &type, &value, NULL, SPI_OK_SELECT);
+	if (SPI_processed > 0)
+	{
+		subscription = MemoryContextAllocZero(access.cxt, sizeof(KafkaSubscription));
+		subscription->id = (int32) kafka_access_int(0, 1);
+		subscription->name = kafka_access_text(&access, 0, 2);
+		subscription->owner = (Oid) kafka_access_int(0, 3);
+		subscription->source = (Oid) kafka_access_int(0, 4);
+		subscription->target = (Oid) kafka_access_int(0, 5);
+		subscription->command = kafka_access_text(&access, 0, 6);
+		subscription->search_path = kafka_access_text(&access, 0, 7);
+		subscription->loss_is_error = kafka_access_int(0, 8) != 0;
+		subscription->batch_size = (int) kafka_access_int(0, 9);
+		subscription->batch_timeout = (int) kafka_access_int(0, 10);
+		subscription->workers = (int) kafka_access_int(0, 11);
+		subscription->state = kafka_access_text(&access, 0, 12);
+		subscription->fenced = kafka_access_int(0, 13) != (int64) GetSystemIdentifier() ||
+			(Oid) kafka_access_int(0, 14) != MyDatabaseId;
+		subscription->failing = kafka_access_text(&access, 0, 15) != NULL;
+		subscription->pid = (int) kafka_access_int(0, 16);
+		subscription->dead_letters = kafka_access_int(0, 17) != 0;
+		read_places(&access, subscription);
+	}
+	kafka_access_end(&access);
+	return subscription;
+}
+
+KafkaSubscription *
+kafka_subscription_find(const char *name)
+{
+	return load("name", TEXTOID, CStringGetTextDatum(name));
+}
+
+KafkaSubscription *
+kafka_subscription_get(int32 id)
+{
+	return load("id", INT4OID, Int32GetDatum(id));
+}
+
+static Datum
+text_or_null(const char *text, char *null)
+{
+	*null = text ? ' ' : 'n';
+	return text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+int32
+kafka_subscription_insert(const KafkaNewSubscription *new)
+{
+	const KafkaSubscription *subscription = &new->subscription;
+	Oid			types[] = {TEXTOID, OIDOID, OIDOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID,
+	TEXTOID, TEXTOID, INT4OID, INT4OID, INT4OID, TEXTOID, INT8OID, OIDOID};
+	Datum		values[lengthof(types)];
+	char		nulls[lengthof(types)];
+	KafkaAccess access = kafka_access_begin();
+	int32		id;
+
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = CStringGetTextDatum(subscription->name);
+	values[1] = ObjectIdGetDatum(subscription->owner);
+	values[2] = ObjectIdGetDatum(subscription->source);
+	values[3] = ObjectIdGetDatum(subscription->target);
+	nulls[3] = OidIsValid(subscription->target) ? ' ' : 'n';
+	values[4] = text_or_null(subscription->command, &nulls[4]);
+	values[5] = CStringGetTextDatum(subscription->search_path);
+	values[6] = CStringGetTextDatum(new->mode);
+	values[7] = new->key;
+	nulls[7] = new->key_is_null ? 'n' : ' ';
+	values[8] = CStringGetTextDatum(new->on_failure);
+	values[9] = CStringGetTextDatum(new->on_data_loss);
+	values[10] = Int32GetDatum(subscription->batch_size);
+	values[11] = Int32GetDatum(subscription->batch_timeout);
+	values[12] = Int32GetDatum(subscription->workers);
+	values[13] = text_or_null(new->group, &nulls[13]);
+	values[14] = Int64GetDatum((int64) GetSystemIdentifier());
+	values[15] = ObjectIdGetDatum(MyDatabaseId);
+	kafka_access_execute(psprintf("INSERT INTO %s.kafka_subscription (id, name, owner, source, target, command, "
+								  "search_path, mode, key, on_failure, on_data_loss, batch_size, batch_timeout, "
+								  "workers, \"group\", state, system_identifier, databaseid) "
+								  "VALUES (nextval(%s), $1, $2, $3, $4, $5, $6, $7, $8, $9, "
+								  "$10, $11, $12, $13, $14, 'running', $15, $16) RETURNING id::int8",
+								  access.schema,
+								  quote_literal_cstr(psprintf("%s.kafka_subscription_id", access.schema))),
+						 lengthof(types), types, values, nulls, SPI_OK_INSERT_RETURNING);
+	id = (int32) kafka_access_int(0, 1);
+	kafka_access_end(&access);
+	kafka_subscription_seek(id, subscription->places, subscription->nplaces, true);
+	return id;
+}
+
+void
+kafka_subscription_delete(int32 id)
+{
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(id)};
+	KafkaAccess access = kafka_access_begin();
+
+	kafka_access_execute(psprintf("DELETE FROM %s.kafka_subscription_offset WHERE subscription = $1",
+								  access.schema), 1, types, values, NULL, SPI_OK_DELETE);
+	kafka_access_execute(psprintf("DELETE FROM %s.kafka_subscription WHERE id = $1", access.schema),
+						 1, types, values, NULL, SPI_OK_DELETE);
+	kafka_access_end(&access);
+}
+
+void
+kafka_subscription_set_state(int32 id, const char *state)
+{
+	Oid			types[] = {INT4OID, TEXTOID};
+	Datum		values[] = {Int32GetDatum(id), CStringGetTextDatum(state)};
+	KafkaAccess access = kafka_access_begin();
+
+	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription SET state = $2, "
+								  "last_error = CASE WHEN $2 = 'running' THEN NULL ELSE last_error END, "
+								  "last_error_at = CASE WHEN $2 = 'running' THEN NULL ELSE last_error_at END "
+								  "WHERE id = $1", access.schema), 2, types, values, NULL, SPI_OK_UPDATE);
+	kafka_access_end(&access);
+}
+
+void
+kafka_subscription_note_error(int32 id, const char *state, const char *message)
+{
+	Oid			types[] = {INT4OID, TEXTOID, TEXTOID};
+	Datum		values[] = {Int32GetDatum(id), CStringGetTextDatum(state),
+	CStringGetTextDatum(message)};
+	KafkaAccess access = kafka_access_begin();
+
+	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription SET last_error = $3, last_error_at = now(), "
+								  "state = CASE WHEN state IN ('running', 'retrying') THEN $2 ELSE state END "
+								  "WHERE id = $1", access.schema), 3, types, values, NULL, SPI_OK_UPDATE);
+	kafka_access_end(&access);
+}
+
+void
+kafka_subscription_set_pid(int32 id, int pid)
+{
+	Oid			types[] = {INT4OID, INT4OID};
+	Datum		values[] = {Int32GetDatum(id), Int32GetDatum(pid)};
+	KafkaAccess access = kafka_access_begin();
+
+	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription SET pid = nullif($2, 0) WHERE id = $1",
+								  access.schema), 2, types, values, NULL, SPI_OK_UPDATE);
+	kafka_access_end(&access);
+}
+
+void
+kafka_subscription_seek(int32 id, const KafkaPlace *places, int nplaces, bool all)
+{
+	Oid			types[] = {INT4OID, INT4OID, INT8OID, INT8OID};
+	KafkaAccess access = kafka_access_begin();
+
+	/* Partitions are numbered from 0 on without gaps. */
+	if (all)
+	{
+		Datum		values[] = {Int32GetDatum(id), Int32GetDatum(nplaces)};
+
+		kafka_access_execute(psprintf("DELETE FROM %s.kafka_subscription_offset "
+									  "WHERE subscription = $1 AND partition >= $2", access.schema),
+							 2, types, values, NULL, SPI_OK_DELETE);
+	}
+
+	for (int i = 0; i < nplaces; i++)
+	{
+		Datum		values[] = {Int32GetDatum(id), Int32GetDatum(places[i].partition),
+		Int64GetDatum(places[i].next), Int64GetDatum(Max(places[i].end, places[i].next))};
+
+		kafka_access_execute(psprintf("INSERT INTO %s.kafka_subscription_offset "
+									  "(subscription, partition, next_offset, end_offset) VALUES ($1, $2, $3, $4) "
+									  "ON CONFLICT (subscription, partition) DO UPDATE "
+									  "SET next_offset = excluded.next_offset, end_offset = excluded.end_offset",
+									  access.schema), 4, types, values, NULL, SPI_OK_INSERT);
+	}
+	kafka_access_end(&access);
+}
+
+/* Store one partition's place. */
+static void
+advance_place(const KafkaAccess *access, int32 id, const KafkaPlace *place, int64 next, int64 rows,
+			  bool is_batch)
+{
+	Oid			types[] = {INT4OID, INT4OID, INT8OID, INT8OID, INT8OID, INT8OID};
+	Datum		values[] = {Int32GetDatum(id), Int32GetDatum(place->partition),
+		Int64GetDatum(next), Int64GetDatum(place->next), Int64GetDatum(rows),
+	Int64GetDatum(is_batch ? 1 : 0)};
+
+	if (place->stored)
+		kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_offset SET next_offset = $3, "
+									  "end_offset = GREATEST(end_offset, $3), rows = rows + $5, "
+									  "batches = batches + $6, last_success = now() "
+									  "WHERE subscription = $1 AND partition = $2 AND next_offset = $4",
+									  access->schema), 6, types, values, NULL, SPI_OK_UPDATE);
+	else
+		kafka_access_execute(psprintf("INSERT INTO %s.kafka_subscription_offset "
+									  "(subscription, partition, next_offset, end_offset, rows, batches, last_success) "
+									  "SELECT $1, $2, $3, GREATEST($3, $4), $5, $6, now() "
+									  "ON CONFLICT DO NOTHING", access->schema),
+							 6, types, values, NULL, SPI_OK_INSERT);
+	if (SPI_processed != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("the subscription's offsets have been changed meanwhile"),
+				 errdetail("Partition %d was expected to be at offset " INT64_FORMAT ".",
+						   place->partition, place->next)));
+}
+
+void
+kafka_subscription_advance(int32 id, const KafkaFetcher *fetcher, int64 rows, bool is_batch)
+{
+	KafkaAccess access = kafka_access_begin();
+	int			nplaces;
+	const KafkaPlace *places = KafkaFetcherPlaces(fetcher, &nplaces);
+
+	for (int i = 0; i < nplaces; i++)
+	{
+		int64		next = KafkaFetcherPosition(fetcher, i);
+
+		if (next == places[i].next && places[i].stored)
+			continue;
+		advance_place(&access, id, &places[i], next, rows, is_batch);
+		rows = 0;				/* counted once */
+		is_batch = false;
+	}
+	kafka_access_end(&access);
+}
+
+void
+kafka_subscription_store_ends(int32 id, const KafkaFetcher *fetcher)
+{
+	Oid			types[] = {INT4OID, INT4OID, INT8OID};
+	KafkaAccess access = kafka_access_begin();
+	int			nplaces;
+	const KafkaPlace *places = KafkaFetcherPlaces(fetcher, &nplaces);
+
+	for (int i = 0; i < nplaces; i++)
+	{
+		Datum		values[] = {Int32GetDatum(id), Int32GetDatum(places[i].partition),
+		Int64GetDatum(places[i].end)};
+
+		kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_offset SET end_offset = $3 "
+									  "WHERE subscription = $1 AND partition = $2 AND end_offset <> $3",
+									  access.schema), 3, types, values, NULL, SPI_OK_UPDATE);
+	}
+	kafka_access_end(&access);
+}
+
+List *
+kafka_subscription_wanted(void)
+{
+	KafkaAccess access = kafka_access_begin();
+	List	   *result = NIL;
+
+	kafka_access_execute(psprintf("SELECT id::int8 FROM %s.kafka_subscription "
+								  "WHERE workers > 0 AND state IN ('running', 'retrying')", access.schema),
+						 0, NULL, NULL, NULL, SPI_OK_SELECT);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(access.cxt);
+
+		result = lappend_int(result, (int) kafka_access_int(i, 1));
+		MemoryContextSwitchTo(old);
+	}
+	kafka_access_end(&access);
+	return result;
+}
+
+void
+KafkaSubscriptionAdopt(void)
+{
+	Oid			types[] = {INT8OID, OIDOID};
+	Datum		values[] = {Int64GetDatum((int64) GetSystemIdentifier()),
+	ObjectIdGetDatum(MyDatabaseId)};
+	KafkaAccess access = kafka_access_begin();
+
+	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription SET system_identifier = $1, databaseid = $2, "
+								  "pid = NULL WHERE system_identifier <> $1 OR databaseid <> $2 "
+								  "RETURNING id::int8, name, (workers > 0 AND state IN ('running', 'retrying'))::int4::int8",
+								  access.schema), 2, types, values, NULL, SPI_OK_UPDATE_RETURNING);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		if (kafka_access_int(i, 3) != 0)
+			kafka_subscription_start_at_commit((int32) kafka_access_int(i, 1),
+											   kafka_access_text(&access, i, 2));
+	}
+	kafka_access_end(&access);
+}

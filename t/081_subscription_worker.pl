@@ -1,0 +1,238 @@
+# 081_subscription_worker.pl
+#		A subscription's worker: how it is told what to do, what stops it, what it may do, and how quick it is.
+use strict;
+use warnings;
+
+use KafkaFdw::Test;
+use Test::More;
+use Time::HiRes qw(time usleep);
+
+my $broker = KafkaFdw::Test->new_broker('worker');
+my $node = KafkaFdw::Test->new_node('worker', $broker,
+	conf => "shared_preload_libraries = 'kafka_fdw'\nmax_worker_processes = 16");
+my $topic = KafkaFdw::Test->topic('in');
+
+sub sql
+{
+	my ($sql, %options) = @_;
+
+	return $node->safe_psql('postgres', $sql, %options);
+}
+
+# What a statement that fails prints.
+sub failure
+{
+	my ($sql, %options) = @_;
+	my ($status, $out, $err) = $node->psql('postgres', $sql, %options);
+
+	return $status == 0 ? "no error: $out" : $err;
+}
+
+sub wait_for
+{
+	my ($query, $what) = @_;
+
+	ok($node->poll_query_until('postgres', $query), $what)
+	  or diag sql('SELECT * FROM kafka_subscriptions');
+	return;
+}
+
+sub state { my ($name) = @_; return sql("SELECT state FROM kafka_subscriptions WHERE name = '$name'"); }
+sub error { my ($name) = @_; return sql("SELECT last_error FROM kafka_subscriptions WHERE name = '$name'"); }
+
+my $workers = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'kafka_fdw subscription'";
+
+sql(qq{
+	SELECT kafka_create_topic('$topic', 1, server => 'kafka');
+	CREATE FOREIGN TABLE t_in ("offset" bigint, key text, value text) SERVER kafka OPTIONS (topic '$topic');
+	CREATE TABLE t ("offset" bigint, value text);
+	CREATE FOREIGN TABLE n_in ("offset" bigint, value int) SERVER kafka OPTIONS (topic '$topic.n');
+	SELECT kafka_create_topic('$topic.n', 1, server => 'kafka');
+	CREATE TABLE n ("offset" bigint, value int CHECK (value > 0))});
+
+#----------------------------------------------------------------------
+# Quick where there is little, and at rest where there is nothing
+#----------------------------------------------------------------------
+
+sql(q{SELECT kafka_subscribe('w', 't_in', 't')});
+sql(q{INSERT INTO t_in (value) VALUES ('first')});
+wait_for('SELECT count(*) = 1 FROM t', 'the first message arrives');
+
+my @took;
+my $session = KafkaFdw::Test->session($node);
+for my $i (1 .. 20)
+{
+	$session->query("SELECT kafka_send('$topic', 'l$i', server => 'kafka')");
+	my $start = time;
+	$session->query(qq{DO 'BEGIN WHILE NOT EXISTS (SELECT FROM t WHERE value = ''l$i'') LOOP PERFORM pg_sleep(0.001); END LOOP; END'});
+	push @took, (time - $start) * 1000;
+}
+@took = sort { $a <=> $b } @took;
+diag sprintf 'from the acknowledgement to the row: median %.1f ms, longest %.1f ms', $took[10], $took[-1];
+cmp_ok($took[10], '<', 100, 'a message is in the table within 100 ms');
+is(sql(q{SELECT application_name, state, xact_start IS NULL FROM pg_stat_activity
+	WHERE backend_type = 'kafka_fdw subscription'}), 'kafka_fdw subscription w|idle|t', 'it waits outside of transactions');
+
+#----------------------------------------------------------------------
+# Pause, resume, seek, unsubscribe
+#----------------------------------------------------------------------
+
+sql(q{SELECT kafka_pause('w'); INSERT INTO t_in (value) VALUES ('later')});
+wait_for("SELECT ($workers) = 0", 'a paused subscription has no worker');
+is(state('w'), 'paused', 'and says so');
+is(sql(q{SELECT count(*) FROM t WHERE value = 'later'}), '0', 'nothing was stored meanwhile');
+sql(q{SELECT kafka_resume('w')});
+wait_for(q{SELECT count(*) = 1 FROM t WHERE value = 'later'}, 'resumed');
+for my $i (1 .. 10)
+{
+	sql(q{SELECT kafka_pause('w')});
+	sql(q{SELECT kafka_resume('w')});
+}
+sql(q{INSERT INTO t_in (value) VALUES ('again')});
+wait_for(q{SELECT count(*) = 1 FROM t WHERE value = 'again'}, 'paused and resumed quickly');
+is(sql('SELECT count(*) - count(DISTINCT "offset") FROM t'), '0', 'nothing twice');
+sql(q{SELECT kafka_seek('w', 'earliest')});
+wait_for('SELECT bool_and(n = 2) FROM (SELECT count(*) AS n FROM t GROUP BY "offset") x', 'gone back, it repeats what is there');
+sql(q{SELECT kafka_seek('w', 'newest', 0); INSERT INTO t_in (value) VALUES ('newest')});
+wait_for(q{SELECT count(*) = 1 FROM t WHERE value = 'newest'}, 'gone to the end, it goes on');
+wait_for(q{SELECT lag = 0 AND state = 'running' FROM kafka_subscriptions}, 'and is not behind');
+my $pid = sql('SELECT pid FROM kafka_subscriptions');
+sql("SELECT pg_terminate_backend($pid); INSERT INTO t_in (value) VALUES ('terminated')");
+wait_for(q{SELECT count(*) = 1 FROM t WHERE value = 'terminated'}, 'terminated, it comes back');
+$node->restart;
+sql(q{INSERT INTO t_in (value) VALUES ('restarted')});
+wait_for(q{SELECT count(*) = 1 FROM t WHERE value = 'restarted'}, 'so it does with the server');
+sql(q{SELECT kafka_unsubscribe('w')});
+wait_for("SELECT ($workers) = 0", 'unsubscribed, the worker ends');
+is(sql('SELECT count(*) FROM kafka_subscription_offset'), '0', 'and nothing is left of it');
+
+#----------------------------------------------------------------------
+# What stops it, and what does not
+#----------------------------------------------------------------------
+
+sql(qq{
+	SELECT kafka_subscribe('n', 'n_in', 'n');
+	SELECT kafka_send('$topic.n', x, server => 'kafka') FROM unnest(ARRAY['1', '2', '-3', '4']) x});
+wait_for(q{SELECT state = 'stopped' FROM kafka_subscriptions}, 'a constraint stops it');
+like(error('n'), qr/violates check constraint "n_value_check"/, 'and the reason is there');
+wait_for("SELECT ($workers) = 0", 'without a worker');
+is(sql('SELECT count(*) FROM n'), '0', 'nothing of the batch was stored');
+sql(q{ALTER TABLE n DROP CONSTRAINT n_value_check; SELECT kafka_resume('n')});
+wait_for(q{SELECT array_agg(value ORDER BY "offset") = '{1,2,-3,4}' FROM n}, 'resumed, it goes on where it was');
+is(sql(q{SELECT state, last_error IS NULL FROM kafka_subscriptions}), 'running|t', 'and forgets the error');
+sql(qq{SELECT kafka_send('$topic.n', 'poison', server => 'kafka')});
+wait_for(q{SELECT state = 'stopped' FROM kafka_subscriptions}, 'a message that is no number stops it');
+like(error('n'), qr/invalid input syntax for type integer: "poison"/, 'with that reason');
+sql(q{SELECT kafka_seek('n', (SELECT (max("offset") + 2)::text FROM n), 0); SELECT kafka_resume('n')});
+sql(qq{SELECT kafka_send('$topic.n', '5', server => 'kafka')});
+wait_for(q{SELECT count(*) = 5 FROM n}, 'sent behind it, it goes on');
+
+# A lock is waited for, and one that takes too long is tried again.
+my $locker = KafkaFdw::Test->session($node);
+sql(q{ALTER SYSTEM SET lock_timeout = '100ms'});
+sql('SELECT pg_reload_conf()');
+$locker->query('BEGIN; LOCK TABLE n');
+sql(qq{SET lock_timeout = 0; SELECT kafka_send('$topic.n', '6', server => 'kafka')});
+wait_for(q{SELECT state = 'retrying' AND last_error LIKE '%lock timeout%' FROM kafka_subscriptions}, 'a lock timeout is retried');
+$locker->query('ROLLBACK');
+sql(q{ALTER SYSTEM RESET lock_timeout; SELECT pg_reload_conf()}) if 0;
+sql(q{ALTER SYSTEM RESET lock_timeout});
+sql('SELECT pg_reload_conf()');
+wait_for(q{SELECT count(*) = 6 FROM n}, 'until it is given');
+wait_for(q{SELECT state = 'running' FROM kafka_subscriptions}, 'and runs again');
+
+# The target is altered; the target is dropped.
+sql(q{ALTER TABLE n ADD COLUMN at timestamptz DEFAULT now(), ALTER value TYPE bigint});
+sql(qq{SELECT kafka_send('$topic.n', '7', server => 'kafka')});
+wait_for(q{SELECT count(at) = 7 FROM n}, 'an altered target is used as it is now');
+sql(qq{DROP TABLE n; SELECT kafka_send('$topic.n', '8', server => 'kafka')});
+wait_for(q{SELECT state = 'stopped' FROM kafka_subscriptions}, 'a dropped target stops it');
+like(error('n'), qr/the target of subscription "n" does not exist any more/, 'with that reason');
+sql(q{SELECT kafka_unsubscribe('n')});
+sql(q{SELECT kafka_subscribe('s', 't_in', 't', start_offset => 'newest')});
+wait_for("SELECT ($workers) = 1", 'another one runs');
+sql('DROP FOREIGN TABLE t_in');
+wait_for(q{SELECT state = 'stopped' AND last_error LIKE 'the source of subscription "s" does not exist any more%' FROM kafka_subscriptions},
+	'so does a dropped source, by itself');
+sql(q{SELECT kafka_unsubscribe('s')});
+
+#----------------------------------------------------------------------
+# Rights
+#----------------------------------------------------------------------
+
+sql(qq{
+	CREATE ROLE alice; CREATE ROLE bob; CREATE ROLE watcher IN ROLE pg_monitor;
+	GRANT USAGE ON FOREIGN SERVER kafka TO alice, bob;
+	GRANT CREATE, USAGE ON SCHEMA public TO alice, bob;
+	SELECT kafka_create_topic('$topic.r', 1, server => 'kafka');
+	SET ROLE alice;
+	CREATE FOREIGN TABLE a_in (value text) SERVER kafka OPTIONS (topic '$topic.r');
+	CREATE TABLE a (value text, who text DEFAULT current_user, at_commit text);
+	CREATE FUNCTION a_role() RETURNS trigger LANGUAGE plpgsql AS
+		'BEGIN UPDATE a SET at_commit = current_user WHERE value = NEW.value; RETURN NULL; END';
+	CREATE CONSTRAINT TRIGGER a_later AFTER INSERT ON a DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION a_role();
+	SET ROLE bob;
+	CREATE TABLE b (value text);
+	GRANT INSERT ON b TO alice});
+like(failure(q{SET ROLE alice; SELECT kafka_subscribe('x', 'a_in', 'b')}),
+	qr/must be a member of role "bob", the owner of "b"/, 'another role\'s table is no target');
+like(failure(q{SET ROLE bob; SELECT kafka_subscribe('x', 'a_in', 'b')}), qr/permission denied for foreign table a_in/,
+	'nor a source without SELECT');
+like(failure(q{SET ROLE alice; SELECT kafka_subscribe('x', 'a_in', command => 'DELETE FROM b')}), qr/permission denied for table b/,
+	'nor a command that may not be executed');
+sql(q{SET ROLE alice; SELECT kafka_subscribe('a', 'a_in', 'a'); SELECT kafka_subscribe('evil', 'a_in', command =>
+	$$SELECT set_config('role', 'postgres', false) FROM a_in$$)});
+is(sql(q{SET ROLE bob; SELECT count(*) FROM kafka_subscriptions}), '0', 'others\' subscriptions are not seen');
+is(sql(q{SET ROLE watcher; SELECT count(*) FROM kafka_subscriptions}), '2', 'but by those who watch');
+for my $function (qw(kafka_unsubscribe kafka_pause kafka_resume))
+{
+	like(failure("SET ROLE bob; SELECT $function('a')"), qr/must be owner of subscription "a"/, "$function is the owner's");
+}
+like(failure(q{SET ROLE bob; CALL kafka_ingest('a')}), qr/must be owner of subscription "a"/, 'so is kafka_ingest');
+like(failure(q{SET ROLE bob; SELECT kafka_seek('a', 'earliest')}), qr/must be owner of subscription "a"/, 'and kafka_seek');
+like(failure(q{SET ROLE alice; UPDATE kafka_subscription SET owner = 'postgres'}), qr/permission denied/, 'nobody writes to the catalogue');
+like(failure(q{BEGIN; CALL kafka_ingest('a')}), qr/cannot run in a transaction block for another role's subscription/,
+	'a superuser does not run another\'s code in a transaction of its own');
+sql(qq{SELECT kafka_send('$topic.r', 'x', server => 'kafka')});
+wait_for(q{SELECT who = 'alice' AND at_commit = 'alice' FROM a}, 'all that is done is done as the owner, at the commit too');
+wait_for(q{SELECT state = 'stopped' AND last_error LIKE 'cannot set parameter "role"%' FROM kafka_subscriptions WHERE name = 'evil'},
+	'who cannot become somebody else');
+sql(q{SET ROLE alice; SELECT kafka_unsubscribe('evil'); SELECT kafka_pause('a')});
+sql(qq{SELECT kafka_send('$topic.r', 'by hand', server => 'kafka')});
+sql(q{CALL kafka_ingest('a')});
+is(sql(q{SELECT who, at_commit FROM a WHERE value = 'by hand'}), 'alice|alice', 'so it is by hand, whoever calls');
+is(sql('SELECT current_user'), sql('SELECT session_user'), 'who stays who he is');
+sql(q{SET ROLE alice; SELECT kafka_resume('a')});
+sql('REVOKE USAGE ON FOREIGN SERVER kafka FROM alice; REVOKE SELECT ON a_in FROM alice');
+sql(qq{SELECT kafka_send('$topic.r', 'revoked', server => 'kafka')});
+wait_for(q{SELECT state = 'stopped' AND last_error LIKE 'permission denied for foreign table a_in%' FROM kafka_subscriptions}, 'a right that is taken away is missed');
+sql(q{SELECT kafka_unsubscribe('a')});
+
+#----------------------------------------------------------------------
+# DROP DATABASE, DROP EXTENSION
+#----------------------------------------------------------------------
+
+sql('CREATE DATABASE other');
+KafkaFdw::Test::create_server('KafkaFdw::Test', $node, 'kafka2', $broker);
+$node->safe_psql('other', 'CREATE EXTENSION kafka_fdw');
+$node->safe_psql('other', sprintf q{
+	CREATE SERVER kafka FOREIGN DATA WRAPPER kafka_fdw OPTIONS (bootstrap_servers '%s');
+	CREATE FOREIGN TABLE t_in (value text) SERVER kafka OPTIONS (topic '%s');
+	CREATE TABLE t (value text);
+	SELECT kafka_subscribe('o', 't_in', 't')}, $broker->bootstrap, $topic);
+$node->poll_query_until('other', 'SELECT count(*) > 0 FROM t') or die 'no rows';
+$node->safe_psql('other', 'DROP EXTENSION kafka_fdw CASCADE');
+wait_for("SELECT ($workers) = 0", 'the worker ends with the extension');
+$node->safe_psql('other', sprintf q{
+	CREATE EXTENSION kafka_fdw;
+	CREATE SERVER kafka FOREIGN DATA WRAPPER kafka_fdw OPTIONS (bootstrap_servers '%s');
+	CREATE FOREIGN TABLE t_in (value text) SERVER kafka OPTIONS (topic '%s');
+	TRUNCATE t;
+	SELECT kafka_subscribe('o', 't_in', 't')}, $broker->bootstrap, $topic);
+$node->poll_query_until('other', 'SELECT count(*) > 0 FROM t') or die 'no rows';
+sql('DROP DATABASE other');
+wait_for("SELECT ($workers) = 0", 'a database can be dropped under a worker');
+
+$session->quit;
+$locker->quit;
+done_testing();
