@@ -524,6 +524,8 @@ RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.kafka_unpublish_table(pg_catalog.regclass, pg_catalog.text)
     IS 'end what kafka_publish_table began: drop the triggers that publish a table to a topic';
+
+----------------------------------------------------------------------
 -- Kafka into tables
 ----------------------------------------------------------------------
 
