@@ -40,6 +40,11 @@ LABELS = {
     "select-1": "`SELECT 1`",
     "alone": "**kafka_fdw**, no workers",
     "workers": "**kafka_fdw**, two workers",
+    "plain": "no trigger",
+    "immediate": "`delivery=immediate`",
+    "commit": "`delivery=commit`",
+    "outbox": "`delivery=outbox`",
+    "relay": "the relay, after 200,000 rows have gathered",
 }
 
 
