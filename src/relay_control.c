@@ -21,6 +21,7 @@
 #include "outbox.h"
 #include "relay_private.h"
 #include "setting.h"
+#include "subscription.h"
 #include "worker.h"
 
 PG_FUNCTION_INFO_V1(kafka_relay_start);
@@ -173,6 +174,7 @@ kafka_adopt(PG_FUNCTION_ARGS)
 	bool		copy;
 	Oid			userid;
 	int			context;
+	uint64		nadopted;
 
 	KafkaSettingCheckWrite("kafka_adopt()");
 	become_owner(&userid, &context);
@@ -187,10 +189,11 @@ kafka_adopt(PG_FUNCTION_ARGS)
 								 "WHERE $3 OR state = 'fenced' RETURNING serverid, mapping::oid",
 								 kafka_relay_schema()),
 						3, types, values, NULL, SPI_OK_UPDATE_RETURNING);
-	if (SPI_processed == 0)
-		ereport(NOTICE, (errmsg("nothing here is fenced")));
-	else
-		wake_returned();
+	nadopted = SPI_processed;
+	wake_returned();
 	become_self(userid, context);
+	nadopted += KafkaSubscriptionAdopt();
+	if (nadopted == 0)
+		ereport(NOTICE, (errmsg("nothing here is fenced")));
 	PG_RETURN_VOID();
 }

@@ -13,8 +13,8 @@ extern void KafkaSubscriptionStartAll(void);
 
 /*
  * Make the subscriptions of this copy of the database its own, and start them when the transaction
- * commits: the part of kafka_adopt() that is about them.
+ * commits: the part of kafka_adopt() that is about them. Returns their number.
  */
-extern void KafkaSubscriptionAdopt(void);
+extern uint64 KafkaSubscriptionAdopt(void);
 
 #endif							/* KAFKA_SUBSCRIPTION_H */

@@ -321,23 +321,26 @@ kafka_subscription_wanted(void)
 	return result;
 }
 
-void
+uint64
 KafkaSubscriptionAdopt(void)
 {
 	Oid			types[] = {INT8OID, OIDOID};
 	Datum		values[] = {Int64GetDatum((int64) GetSystemIdentifier()),
 	ObjectIdGetDatum(MyDatabaseId)};
 	KafkaAccess access = kafka_access_begin();
+	uint64		nadopted;
 
 	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription SET system_identifier = $1, databaseid = $2, "
 								  "pid = NULL WHERE system_identifier <> $1 OR databaseid <> $2 "
 								  "RETURNING id::int8, name, (workers > 0 AND state IN ('running', 'retrying'))::int4::int8",
 								  access.schema), 2, types, values, NULL, SPI_OK_UPDATE_RETURNING);
-	for (uint64 i = 0; i < SPI_processed; i++)
+	nadopted = SPI_processed;
+	for (uint64 i = 0; i < nadopted; i++)
 	{
 		if (kafka_access_int(i, 3) != 0)
 			kafka_subscription_start_at_commit((int32) kafka_access_int(i, 1),
 											   kafka_access_text(&access, i, 2));
 	}
 	kafka_access_end(&access);
+	return nadopted;
 }
