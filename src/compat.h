@@ -299,6 +299,12 @@ kafka_end_subtransaction(int levels)
 #define KAFKA_HAS_PARALLEL_SUBTRANSACTIONS false
 #endif
 
+#if PG_VERSION_NUM >= 180000
+#define kafka_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel, false)
+#else
+#define kafka_primary_key_index(rel) RelationGetPrimaryKeyIndex(rel)
+#endif
+
 /* A backend's status by its number in pg_stat_activity's list. */
 #if PG_VERSION_NUM >= 160000
 #define kafka_fetch_backend_status(n) pgstat_get_local_beentry_by_index(n)

@@ -128,7 +128,7 @@ kafka_launcher_database_main(Datum arg)
 			bool		isnull;
 
 			if (!KafkaWorkerStartRelay(DatumGetObjectId(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull)),
-								 DatumGetObjectId(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &isnull))))
+									   DatumGetObjectId(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &isnull))))
 				ereport(LOG,
 						(errmsg("could not start a relay of kafka_fdw: no background worker slot is free"),
 						 errhint("Increase \"max_worker_processes\".")));

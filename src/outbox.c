@@ -46,7 +46,7 @@
 #include "worker.h"
 
 #define EXTENSION "kafka_fdw"
-#define SIZE_INTERVAL 200			/* ms between looks at the outbox's size */
+#define SIZE_INTERVAL 200		/* ms between looks at the outbox's size */
 
 /* Columns of the outbox's tables. */
 enum OutboxColumn
@@ -318,7 +318,7 @@ relay_process(Oid serverid, Oid mapping, bool *wanted)
 				ObjectIdGetDatum(serverid));
 	ScanKeyInit(&keys[1], RELAY_MAPPING, BTEqualStrategyNumber, F_OIDEQ,
 				ObjectIdGetDatum(mapping));
-	scan = systable_beginscan(rel, RelationGetPrimaryKeyIndex(rel), true, snapshot, 2, keys);
+	scan = systable_beginscan(rel, kafka_primary_key_index(rel), true, snapshot, 2, keys);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
 	{

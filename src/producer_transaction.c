@@ -164,7 +164,7 @@ raise_failure(KafkaTransactor *transactor, const char *what, rd_kafka_resp_err_t
 	}
 	hint = KafkaConnectionHint(err);
 	ereport(ERROR,
-			(errcode(is_fenced(err) ? KAFKA_ERRCODE_FENCED : KafkaConnectionSqlState(err)),
+			(errcode(is_fenced(err) ? KAFKA_FENCED_SQLSTATE : KafkaConnectionSqlState(err)),
 			 errmsg("could not %s on server \"%s\"", what, transactor->server.name),
 			 errdetail_internal("%s.", KafkaConnectionCause(handle, err, errstr)),
 			 hint ? errhint("%s", hint) : 0));
@@ -210,7 +210,11 @@ on_report(KafkaHandle *handle, rd_kafka_event_t *event)
 			message->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
 			message->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT)
 			continue;
-		/* One is enough for the transaction to be aborted; the others are found when it is tried again. */
+
+		/*
+		 * One is enough for the transaction to be aborted; the others are found when it is tried
+		 * again.
+		 */
 		if (transactor->nfailures == transactor->maxfailures)
 			continue;
 		failure = &transactor->failures[transactor->nfailures++];

@@ -60,10 +60,10 @@ extern void KafkaTransactorAdd(KafkaTransactor *transactor, const char *topic,
  * in the current context. Any other failure, here and above, is an ERROR, after which the
  * transactor can only be closed: whether the transaction was committed is then to be seen in its
  * topics, once another transactor of the same id is open. An ERROR with SQLSTATE
- * KAFKA_ERRCODE_FENCED says that this has happened already.
+ * KAFKA_FENCED_SQLSTATE says that this has happened already.
  */
 extern List *KafkaTransactorCommit(KafkaTransactor *transactor);
 
-#define KAFKA_ERRCODE_FENCED ERRCODE_OBJECT_IN_USE
+#define KAFKA_FENCED_SQLSTATE ERRCODE_OBJECT_IN_USE
 
 #endif							/* KAFKA_PRODUCER_TRANSACTION_H */

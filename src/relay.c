@@ -49,14 +49,16 @@
 
 #define CONTROL_TOPIC "_kafka_fdw_relay"
 #define MAX_MESSAGE_TIMEOUT 10000	/* ms: a message may not outlive its transaction */
-#define FIRST_PAUSE 500				/* ms after a failure; doubled up to the last */
-#define LAST_PAUSE 30000
-#define FIRST_NAP 100				/* ms, in the first second: who started us may not have committed */
+#define FIRST_PAUSE 500			/* ms after a failure; doubled up to the last */
+#define LAST_PAUSE 5000
+#define ROTATION_INTERVAL 1000	/* ms */
+#define FIRST_NAP 100			/* ms, in the first second: who started us may not have committed */
 #define MANY_IDS 10000
 #define LOCK_TRIES 100
-#define FENCE_INTERVAL 60000		/* ms: twice fenced in that time is not by chance */
+#define FENCE_INTERVAL 60000	/* ms: twice fenced in that time is not by chance */
 
-#define KAFKA_ERRCODE_STOP ERRCODE_OPERATOR_INTERVENTION	/* of an error after which it does not go on */
+#define KAFKA_STOP_SQLSTATE ERRCODE_OPERATOR_INTERVENTION	/* of an error after which it does not
+															 * go on */
 
 /* The relay of this process. */
 typedef struct Relay
@@ -69,6 +71,7 @@ typedef struct Relay
 	KafkaTransactor *transactor;	/* NULL: not connected */
 	TimestampTz fenced_at;		/* 0: never */
 	TimestampTz rotated_at;
+	bool		sent;			/* something, since it was rotated */
 } Relay;
 
 static volatile sig_atomic_t got_sigterm = false;
@@ -373,7 +376,7 @@ check_refusal(Relay *relay, const KafkaRefusal *refusal, List *rows)
 				 errdetail_internal("%s.", refusal->reason)));
 	if (relay->server->outbox_stops)
 		ereport(ERROR,
-				(errcode(KAFKA_ERRCODE_STOP),
+				(errcode(KAFKA_STOP_SQLSTATE),
 				 errmsg("Kafka refuses message %lld of the outbox, for topic \"%s\"",
 						(long long) refusal->number, find_row(rows, refusal->number)->topic),
 				 errdetail_internal("%s.", refusal->reason),
@@ -549,10 +552,14 @@ cycle(Relay *relay)
 		connect_to_kafka(relay);
 	rows = next_batch(relay);
 	if (rows != NIL)
+	{
 		send_batch(relay, rows);
-	if (TimestampDifferenceExceeds(relay->rotated_at, GetCurrentTimestamp(), 1000))
+		relay->sent = true;
+	}
+	if (TimestampDifferenceExceeds(relay->rotated_at, GetCurrentTimestamp(), ROTATION_INTERVAL))
 	{
 		relay->rotated_at = GetCurrentTimestamp();
+		relay->sent = false;
 		begin_transaction();
 		kafka_relay_rotate();
 		commit_transaction();
@@ -568,8 +575,8 @@ recover(Relay *relay)
 {
 	MemoryContext oldcontext = MemoryContextSwitchTo(relay->kafka_context);
 	ErrorData  *error = CopyErrorData();
-	bool		fenced = error->sqlerrcode == KAFKA_ERRCODE_FENCED;
-	bool		stop = error->sqlerrcode == KAFKA_ERRCODE_STOP;
+	bool		fenced = error->sqlerrcode == KAFKA_FENCED_SQLSTATE;
+	bool		stop = error->sqlerrcode == KAFKA_STOP_SQLSTATE;
 	char	   *text = error->detail ? psprintf("%s: %s", error->message, error->detail)
 		: pstrdup(error->message);
 	const char *what = "waiting";
@@ -615,6 +622,27 @@ nap(int64 ms)
 	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
 					 PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
+}
+
+/* For as long, whoever wakes us: messages do not make Kafka come back sooner. */
+static void
+sit_out(int ms)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+	long		left;
+
+	while (!got_sigterm && !ConfigReloadPending &&
+		   (left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end)) > 0)
+		nap(left);
+}
+
+/* How long to wait for the next message, in ms, if nobody wakes us. */
+static int
+idle_time(const Relay *relay, TimestampTz started)
+{
+	if (!TimestampDifferenceExceeds(started, GetCurrentTimestamp(), 1000))
+		return FIRST_NAP;
+	return relay->sent ? Min(ROTATION_INTERVAL, kafka_relay_naptime) : kafka_relay_naptime;
 }
 
 pg_noreturn static void
@@ -665,9 +693,9 @@ relay_loop(Relay *relay, const KafkaRelayArguments *arguments)
 
 	for (;;)
 	{
+		QueryCancelPending = false;
 		if (got_sigterm)
 			end_relay();
-		QueryCancelPending = false;
 		if (ConfigReloadPending)
 		{
 			ConfigReloadPending = false;
@@ -686,11 +714,10 @@ relay_loop(Relay *relay, const KafkaRelayArguments *arguments)
 				break;
 			case CYCLE_IDLE:
 				pause = FIRST_PAUSE;
-				nap(TimestampDifferenceExceeds(started, GetCurrentTimestamp(), 1000)
-					? kafka_relay_naptime : FIRST_NAP);
+				nap(idle_time(relay, started));
 				break;
 			case CYCLE_FAILED:
-				nap(pause);
+				sit_out(pause);
 				pause = Min(pause * 2, LAST_PAUSE);
 				break;
 		}

@@ -124,6 +124,16 @@ renumber(void)
 {
 	adopt_by("LOCK TABLE %1$s.kafka_relay, %1$s.kafka_relay_progress, %1$s.kafka_outbox_0, "
 			 "%1$s.kafka_outbox_1, %1$s.kafka_outbox_2 IN ACCESS EXCLUSIVE MODE", 0, SPI_OK_UTILITY);
+	/* A relay that was started here and fenced has a row under the server's number here. */
+	adopt_by("DELETE FROM %1$s.kafka_relay_progress p USING %1$s.kafka_relay r, %1$s.kafka_relay older "
+			 "WHERE r.serverid = p.serverid AND r.mapping = p.mapping AND older.server = r.server "
+			 "AND older.mapping = r.mapping AND older.databaseid <> r.databaseid "
+			 "AND r.databaseid = (SELECT oid FROM pg_catalog.pg_database "
+			 "WHERE datname = pg_catalog.current_database())", 0, SPI_OK_DELETE);
+	adopt_by("DELETE FROM %1$s.kafka_relay r USING %1$s.kafka_relay older "
+			 "WHERE older.server = r.server AND older.mapping = r.mapping "
+			 "AND older.serverid <> r.serverid AND NOT EXISTS (SELECT FROM %1$s.kafka_relay_progress p "
+			 "WHERE p.serverid = r.serverid AND p.mapping = r.mapping)", 0, SPI_OK_DELETE);
 	/* Progress first: its rows have no name of their own. */
 	adopt_by("UPDATE %1$s.kafka_relay_progress p SET serverid = s.oid "
 			 "FROM %1$s.kafka_relay r, pg_catalog.pg_foreign_server s "

@@ -38,8 +38,8 @@ typedef struct RelayState
 	bool		stopped;
 	bool		fenced;			/* the row says so, or the database is a copy of another */
 	ItemPointerData ctid;		/* of the row of kafka_relay_progress */
-	int64		known_id;		/* no id up to it belongs to a transaction that a snapshot taken from
-								 * now on knows nothing of */
+	int64		known_id;		/* no id up to it belongs to a transaction that a snapshot taken
+								 * from now on knows nothing of */
 } RelayState;
 
 /* relay_store.c: each runs inside a transaction of the caller's, with SPI connected. */

@@ -71,7 +71,8 @@ looks_sent(int n)
 								 "LATERAL (SELECT id, xid FROM %s.kafka_outbox_%d "
 								 "WHERE serverid = p.serverid AND mapping = p.mapping "
 								 "ORDER BY id DESC LIMIT 1) o "
-								 "WHERE NOT (pg_catalog.pg_visible_in_snapshot(o.xid, p.done) "
+								 "WHERE EXISTS (SELECT FROM pg_catalog.pg_foreign_server s "
+								 "WHERE s.oid = p.serverid) AND NOT (pg_catalog.pg_visible_in_snapshot(o.xid, p.done) "
 								 "OR p.round IS NOT NULL AND o.id <= p.last_id "
 								 "AND pg_catalog.pg_visible_in_snapshot(o.xid, p.round)))",
 								 schema, schema, n),
@@ -126,6 +127,25 @@ try_to_empty(int n)
 	return emptied;
 }
 
+/* Forget the relays of servers that were dropped, once no row says that they were there. */
+static void
+forget_dropped(void)
+{
+	static const char *const tables[] = {"kafka_relay", "kafka_relay_progress"};
+	const char *schema = kafka_relay_schema();
+	StringInfoData condition;
+
+	initStringInfo(&condition);
+	appendStringInfoString(&condition, "NOT EXISTS (SELECT FROM pg_catalog.pg_foreign_server s "
+						   "WHERE s.oid = r.serverid)");
+	for (int n = 0; n < KAFKA_OUTBOX_TABLES; n++)
+		appendStringInfo(&condition, " AND NOT EXISTS (SELECT FROM %s.kafka_outbox_%d o "
+						 "WHERE o.serverid = r.serverid AND o.mapping = r.mapping)", schema, n);
+	for (int i = 0; i < lengthof(tables); i++)
+		kafka_relay_execute(psprintf("DELETE FROM %s.%s r WHERE %s", schema, tables[i], condition.data), 0,
+							NULL, NULL, NULL, SPI_OK_DELETE);
+}
+
 /*
  * Each batch leaves a version of a row in kafka_relay_progress, which VACUUM removes, unless an old
  * snapshot is open. The table can be written anew all the same: its rows are few.
@@ -164,10 +184,11 @@ kafka_relay_rotate(void)
 	const char *schema = kafka_relay_schema();
 	int			current;
 	int			empty = -1;
+	bool		isnull;
 
 	kafka_relay_execute(psprintf("SELECT n FROM %s.kafka_outbox_current", schema), 0, NULL, NULL, NULL,
 						SPI_OK_SELECT);
-	current = DatumGetInt32(kafka_relay_column(0, 1, &(bool){false}));
+	current = DatumGetInt32(kafka_relay_column(0, 1, &isnull));
 	for (int n = 0; n < KAFKA_OUTBOX_TABLES; n++)
 	{
 		if (n != current && (is_empty(outbox_table(n)) || try_to_empty(n)))
@@ -177,5 +198,6 @@ kafka_relay_rotate(void)
 		kafka_relay_execute(psprintf("UPDATE %s.kafka_outbox_current SET n = %d WHERE n = %d", schema,
 									 empty, current),
 							0, NULL, NULL, NULL, SPI_OK_UPDATE);
+	forget_dropped();
 	shrink_progress();
 }

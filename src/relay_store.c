@@ -279,6 +279,7 @@ kafka_relay_fetch(const RelayState *state, int64 upto, MemoryContext context)
 	static SPIPlanPtr plan = NULL;
 	static Oid	plan_schema = InvalidOid;
 	Oid			types[8];
+	int32		typmod;
 	Datum		values[8];
 	Portal		portal;
 	List	   *rows = NIL;
@@ -286,7 +287,7 @@ kafka_relay_fetch(const RelayState *state, int64 upto, MemoryContext context)
 	bool		more = true;
 	Oid			schema = KafkaOutboxSchema();
 
-	kafka_parse_type("pg_catalog.pg_snapshot", &types[2], &(int32){0});
+	kafka_parse_type("pg_catalog.pg_snapshot", &types[2], &typmod);
 	types[0] = types[1] = OIDOID;
 	types[3] = types[5] = types[6] = types[7] = INT8OID;
 	types[4] = types[2];
@@ -354,7 +355,7 @@ void
 kafka_relay_save(RelayState *state, int64 sent, int64 refused)
 {
 	Oid			types[] = {OIDOID, OIDOID, TEXTOID, INT8OID, TEXTOID, INT8OID, INT8OID, TEXTOID,
-		INT8OID, INT8OID, INT8ARRAYOID, INT8OID, INT8OID, TIDOID};
+	INT8OID, INT8OID, INT8ARRAYOID, INT8OID, INT8OID, TIDOID};
 	Datum		values[lengthof(types)];
 	char		nulls[lengthof(types) + 1] = "              ";
 	char	   *sql = psprintf("UPDATE %s.kafka_relay_progress SET done = $3::pg_catalog.pg_snapshot, "

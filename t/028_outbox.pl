@@ -1,37 +1,66 @@
 # 028_outbox.pl
-#		The outbox and its relay: what is committed arrives once and in order, whatever dies.
+#		The outbox and its relay: what is committed arrives once and in order; what Kafka refuses is kept;
+#		who may do what; what stops a relay, and what does not. 031_outbox_torture.pl has the crashes,
+#		032_outbox_copies.pl standbys, clones and dumps.
 use strict;
 use warnings;
 
 use KafkaFdw::Test;
 use Test::More;
-use Time::HiRes qw(time usleep);
+use Time::HiRes qw(time);
 
 my $broker = KafkaFdw::Test->new_broker('outbox');
 my $node = KafkaFdw::Test->new_node('outbox', $broker,
-	conf => "restart_after_crash = on\nmax_worker_processes = 12\nkafka_fdw.relay_naptime = '60s'");
+	server_options => q(metadata_timeout '2s', message_timeout_ms '3s'),
+	conf => "max_worker_processes = 12\nkafka_fdw.relay_naptime = '60s'\nmax_prepared_transactions = 2\n"
+	  . "kafka_fdw.outbox_segment_size = '64kB'");
 my $topic = KafkaFdw::Test->topic('outbox');
+my $session = KafkaFdw::Test->session($node);
 
-$node->safe_psql('postgres', qq{
-	SELECT kafka_create_topic('$topic', 1, server => 'kafka');
-	CREATE FOREIGN TABLE t ("offset" bigint, "timestamp" timestamptz, key text, value text, headers jsonb)
-		SERVER kafka OPTIONS (topic '$topic')});
-
-# What has arrived, by offset.
-sub arrived
+sub sql
 {
-	return $node->safe_psql('postgres', 'SELECT value FROM t ORDER BY "offset"');
+	return $node->safe_psql('postgres', $_[0]);
+}
+
+sub wait_for
+{
+	my ($what, $condition) = @_;
+
+	ok($node->poll_query_until('postgres', $condition), $what)
+	  or diag sql('SELECT * FROM kafka_relays');
+	return;
 }
 
 sub wait_for_empty_outbox
 {
-	$node->poll_query_until('postgres', 'SELECT NOT EXISTS (SELECT FROM kafka_outbox)')
-	  or die 'the outbox does not become empty: ' . $node->safe_psql('postgres', 'SELECT * FROM kafka_relays');
+	wait_for('the outbox becomes empty' . (@_ ? ": $_[0]" : ''),
+		'SELECT NOT EXISTS (SELECT FROM kafka_outbox)');
 	return;
 }
 
-END { if ($ENV{SHOWLOG} || 1) { open my $f, '<', $node->logfile; my @l = <$f>; splice(@l, 0, @l > 60 ? @l - 60 : 0); open my $o, '>', '/tmp/outbox.log'; print $o @l; } }
-my $session = KafkaFdw::Test->session($node);
+# What arrived past an offset.
+sub arrived
+{
+	return sql('SELECT value FROM t WHERE "offset" >= ' . ($_[0] // 0) . ' ORDER BY "offset"');
+}
+
+# The end of the topic, the markers of transactions among its offsets.
+sub end_offset
+{
+	return sql("SELECT high FROM kafka_partitions('$topic', 'kafka')");
+}
+
+sub enqueue
+{
+	my ($value, $rest) = @_;
+
+	return sql("SELECT kafka_enqueue('$topic', $value" . ($rest // '') . ", server => 'kafka')");
+}
+
+sql(qq{
+	SELECT kafka_create_topic('$topic', 1, server => 'kafka');
+	CREATE FOREIGN TABLE t ("offset" bigint, "timestamp" timestamptz, key text, value text, headers jsonb)
+		SERVER kafka OPTIONS (topic '$topic')});
 
 #----------------------------------------------------------------------
 # It starts by itself, and sends what is committed
@@ -40,35 +69,293 @@ my $session = KafkaFdw::Test->session($node);
 $session->query(qq{BEGIN;
 	SELECT kafka_enqueue('$topic', 'one', server => 'kafka');
 	SELECT kafka_enqueue('$topic', '\\x74776f'::bytea, '\\x6b'::bytea, headers => '{"h": "1", "n": null}',
-		"timestamp" => now(), server => 'kafka');
+		"timestamp" => '2026-01-02 03:04:05.678+00', server => 'kafka');
 	SAVEPOINT s;
 	SELECT kafka_enqueue('$topic', 'not', server => 'kafka');
 	ROLLBACK TO s;
+	SELECT kafka_enqueue('$topic', '', 'empty', 0, server => 'kafka');
 	SELECT kafka_enqueue('$topic', NULL::text, 'gone', server => 'kafka')});
 is($session->stderr, '', 'enqueued');
-is($node->safe_psql('postgres', 'SELECT count(*) FROM kafka_outbox'), '0', 'nobody else sees it yet');
-is($session->query('SELECT count(*) FROM kafka_outbox'), '3', 'the transaction itself does');
+is(sql('SELECT count(*) FROM kafka_outbox'), '0', 'nobody else sees it yet');
+is($session->query('SELECT count(*) FROM kafka_outbox'), '4', 'the transaction itself does');
 $session->query('COMMIT');
 is($session->stderr, '', 'committed');
 wait_for_empty_outbox();
-is(arrived(), "one\ntwo\n", 'committed messages arrive, in order');
-is($node->safe_psql('postgres', 'SELECT key, headers FROM t ORDER BY "offset" OFFSET 1'),
-	"k|{\"h\": \"1\", \"n\": null}\ngone|{}", 'with their keys and headers');
-diag $node->safe_psql('postgres', 'SELECT * FROM kafka_relays');
-diag $node->safe_psql('postgres', "SELECT pid, backend_type, state, wait_event FROM pg_stat_activity WHERE backend_type LIKE 'kafka%'");
+is(arrived(), "one\ntwo\n\n", 'committed messages arrive, in order');
+is(sql(q{SELECT key, value IS NULL, headers FROM t ORDER BY "offset" OFFSET 1}),
+	"k|f|{\"h\": \"1\", \"n\": null}\nempty|f|{}\ngone|t|{}", 'with their keys and headers, NULL or empty');
+is(sql(q{SELECT "timestamp" = '2026-01-02 03:04:05.678+00' FROM t WHERE value = 'two'}), 't',
+	'and the timestamp that was given');
+is(sql('SELECT state, waiting, sent, refused FROM kafka_relays'), 'running|0|4|0', 'the relay says so');
+is(sql(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'kafka_fdw relay'
+	AND pid = (SELECT pid FROM kafka_relays)}), '1', 'and is seen in pg_stat_activity');
 
+# It is woken: its naptime is a minute.
 my $start = time;
-$session->query("SELECT kafka_enqueue('$topic', 'quick', server => 'kafka')");
-wait_for_empty_outbox();
-diag sprintf 'a message took %.3f s', time - $start;
+enqueue(q('woken'));
+wait_for_empty_outbox('woken by the commit');
+cmp_ok(time - $start, '<', 30, 'long before its naptime is over');
 
-$start = time;
-$session->query("SELECT count(kafka_enqueue('$topic', repeat('x', 100), server => 'kafka')) FROM generate_series(1, 100000)");
-diag sprintf 'enqueue 100000 took %.3f s', time - $start;
-$start = time;
-wait_for_empty_outbox();
-diag sprintf 'drain took %.3f s', time - $start;
-is($node->safe_psql('postgres', 'SELECT count(*) FROM t'), '100004', 'many');
+# Savepoints that took the lock, and deeper ones
+my $end = end_offset();
+$session->query(qq{BEGIN;
+	SAVEPOINT a;
+	SELECT kafka_enqueue('$topic', 'no', server => 'kafka');
+	ROLLBACK TO a;
+	SAVEPOINT b;
+	SAVEPOINT c;
+	SELECT kafka_enqueue('$topic', 'yes', server => 'kafka');
+	RELEASE c;
+	RELEASE b;
+	COMMIT});
+wait_for_empty_outbox('savepoints');
+is(arrived($end), 'yes', 'only what no savepoint took back');
 
+# A prepared transaction
+$end = end_offset();
+sql(qq{BEGIN; SELECT kafka_enqueue('$topic', 'prepared', server => 'kafka'); PREPARE TRANSACTION 'p'});
+is(sql('SELECT count(*) FROM kafka_outbox'), '0', 'a prepared transaction is not committed');
+sql(q{COMMIT PREPARED 'p'});
+enqueue(q('after'));
+wait_for_empty_outbox('prepared');
+is(arrived($end), "prepared\nafter", 'it is sent once it is');
+
+#----------------------------------------------------------------------
+# Order is that of the ids, whoever commits first
+#----------------------------------------------------------------------
+
+# The first transaction is open while later ones commit and are sent; then its rows are.
+$end = end_offset();
+$session->query(qq{BEGIN; SELECT kafka_enqueue('$topic', 'early', server => 'kafka')});
+enqueue(q('late'));
+wait_for_empty_outbox('the later one');
+for my $round (1 .. 3)
+{
+	enqueue("'later $round'");
+	wait_for_empty_outbox("and later ones: $round");
+}
+$session->query('COMMIT');
+wait_for_empty_outbox('the earlier one');
+is(arrived($end), "late\nlater 1\nlater 2\nlater 3\nearly", 'a transaction that was open for long is not missed');
+
+#----------------------------------------------------------------------
+# What Kafka refuses
+#----------------------------------------------------------------------
+
+$end = end_offset();
+$session->query(qq{BEGIN;
+	SELECT kafka_enqueue('$topic', 'before', server => 'kafka');
+	SELECT kafka_enqueue('$topic', repeat('x', 1100000), 'large', headers => '{"a": "b"}', server => 'kafka');
+	SELECT kafka_enqueue('nowhere-$topic', 'lost', server => 'kafka');
+	SELECT kafka_enqueue('$topic', 'aside', partition => 7, server => 'kafka');
+	SELECT kafka_enqueue('$topic', 'behind', server => 'kafka');
+	COMMIT});
+wait_for_empty_outbox('refused messages do not hold up the others');
+is(arrived($end), "before\nbehind", 'these are sent');
+my $letters = sql(q{SELECT topic LIKE 'nowhere%', partition, octet_length(value), encode(key, 'escape'),
+	headers[1].name, role, relay FROM kafka_dead_letters ORDER BY octet_length(value)});
+is($letters, "t||4|||postgres|kafka\nf|7|5|||postgres|kafka\nf||1100000|large|a|postgres|kafka",
+	'those are kept whole');
+like(sql(q{SELECT error FROM kafka_dead_letters WHERE topic LIKE 'nowhere%'}), qr/Unknown topic/,
+	'with the reason');
+like(sql(q{SELECT error FROM kafka_dead_letters WHERE partition = 7}), qr/no partition 7/, 'for each');
+like(sql(q{SELECT error FROM kafka_dead_letters WHERE key = 'large'}), qr/too large/i, 'of them');
+is(sql('SELECT refused FROM kafka_relays'), '3', 'and are counted');
+sql('DELETE FROM kafka_dead_letters');
+
+# A topic that is made while it is waited for
+$start = time;
+sql(qq{ALTER SERVER kafka OPTIONS (SET metadata_timeout '60s');
+	SELECT kafka_enqueue('soon-$topic', 'in time', server => 'kafka')});
+sql(qq{SELECT kafka_create_topic('soon-$topic', 1, server => 'kafka')});
+wait_for_empty_outbox('a topic that comes late');
+is(sql('SELECT count(*) FROM kafka_dead_letters'), '0', 'is not refused');
+sql(q{ALTER SERVER kafka OPTIONS (SET metadata_timeout '2s')});
+
+# outbox_on_error 'stop'
+sql(q{ALTER SERVER kafka OPTIONS (ADD outbox_on_error 'stop')});
+$end = end_offset();
+sql(qq{SELECT kafka_enqueue('$topic', 'x', partition => 9, server => 'kafka')});
+wait_for('outbox_on_error stop stops it', q{SELECT state = 'stopped' FROM kafka_relays});
+enqueue(q('waits'));
+is(sql('SELECT waiting FROM kafka_relays'), '2', 'what comes after it waits');
+like(sql('SELECT last_error FROM kafka_relays'), qr/refuses message \d+ of the outbox, for topic "\Q$topic\E".*no partition 9/,
+	'the reason is shown');
+sql(q{ALTER SERVER kafka OPTIONS (SET outbox_on_error 'dead_letter'); SELECT kafka_relay_start('kafka')});
+wait_for_empty_outbox('started again');
+is(arrived($end), 'waits', 'it goes on');
+is(sql('SELECT count(*) FROM kafka_dead_letters'), '1', 'without the one');
+sql('DELETE FROM kafka_dead_letters');
+
+#----------------------------------------------------------------------
+# Stopping
+#----------------------------------------------------------------------
+
+sql(q{SELECT kafka_relay_stop('kafka')});
+wait_for('kafka_relay_stop() ends it',
+	q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'kafka_fdw relay'});
+$end = end_offset();
+enqueue(q('stopped'));
+is(sql('SELECT state, waiting, pid IS NULL, oldest <= now(), bytes > 0 FROM kafka_relays'), 'stopped|1|t|t|t',
+	'a message does not start it again');
+is(sql('SELECT server, topic, waiting, oldest <= now(), bytes > 0 FROM kafka_outbox_stats'),
+	"kafka|$topic|1|t|t", 'kafka_outbox_stats counts by topic');
+sql(q{SELECT kafka_relay_start('kafka')});
+wait_for_empty_outbox('kafka_relay_start() does');
+is(arrived($end), 'stopped', 'the message is sent');
+
+# Killed, it comes again by itself; its server's restart needs a message without preloading.
+kill 'TERM', sql('SELECT pid FROM kafka_relays');
+wait_for('terminated', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'kafka_fdw relay'});
+is(sql('SELECT state FROM kafka_relays'), 'down', 'kafka_relays says that it is down');
+enqueue(q('after a kill'));
+wait_for_empty_outbox('a message starts it again');
 $session->quit;
+$node->restart;
+enqueue(q('after a restart'));
+wait_for_empty_outbox('after a restart');
+
+#----------------------------------------------------------------------
+# Kafka away
+#----------------------------------------------------------------------
+
+$end = end_offset();
+$broker->kill;
+enqueue(q('without Kafka'));
+wait_for('without Kafka it waits, and says why',
+	q{SELECT state = 'waiting' AND last_error IS NOT NULL AND waiting = 1 FROM kafka_relays});
+is(sql('SELECT state, waiting FROM kafka_relays'), 'waiting|1', 'the message is kept');
+$broker->start;
+wait_for_empty_outbox('Kafka is back');
+is(arrived($end), 'without Kafka', 'and has it once');
+
+# The server stops at once while the relay waits for a frozen broker.
+$broker->pause;
+enqueue(q('frozen'));
+$start = time;
+$node->stop('fast');
+cmp_ok(time - $start, '<', 30, 'the server stops while the broker is frozen');
+$broker->resume;
+$node->start;
+sql(q{SELECT kafka_relay_start('kafka')});
+wait_for_empty_outbox('the broker thawed');
+
+#----------------------------------------------------------------------
+# Rotation: an old snapshot neither keeps the tables nor slows the relay
+#----------------------------------------------------------------------
+
+$session = KafkaFdw::Test->session($node);
+my $before = sql('SELECT count(*) FROM t');
+$session->query('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class');
+for my $round (1 .. 12)
+{
+	sql(qq{SELECT count(kafka_enqueue('$topic', repeat('x', 200), server => 'kafka')) FROM generate_series(1, 1000)});
+	wait_for_empty_outbox("an old snapshot, round $round");
+}
+is(sql('SELECT count(*) FROM t') - $before, 12_000, 'all are sent');
+sql(q{SELECT kafka_relay_start('kafka')});
+wait_for('the tables are emptied in turn', q{SELECT sum(pg_relation_size('kafka_outbox_' || n)) < 1000000
+	FROM generate_series(0, 2) n});
+$session->query('COMMIT');
+
+#----------------------------------------------------------------------
+# Limits and settings
+#----------------------------------------------------------------------
+
+sql(q{SELECT kafka_relay_stop('kafka')});
+my ($status, $out, $err) = $node->psql('postgres', qq{SET kafka_fdw.outbox_max_size = '1MB';
+	SELECT count(kafka_enqueue('$topic', repeat(md5(n::text), 200), server => 'kafka')) FROM generate_series(1, 1000000) n});
+like($err, qr/ERROR:  the outbox for Kafka is full/, 'the outbox has a limit');
+like($err, qr/HINT:  The view kafka_relays/, 'and says where to look');
+is(sql('SELECT count(*) FROM kafka_outbox'), '0', 'such a statement stores nothing');
+($status, $out, $err) = $node->psql('postgres', qq{SET kafka_fdw.outbox_max_size = '1MB';
+	SET kafka_fdw.outbox_when_full = warning; SELECT kafka_enqueue('$topic', 'v', server => 'kafka')});
+like($err, qr/WARNING:  the outbox for Kafka is full/, 'or it only warns');
+is(sql('SELECT count(*) FROM kafka_outbox'), '1', 'and stores the message');
+sql(q{SELECT kafka_relay_start('kafka')});
+wait_for_empty_outbox('and goes on');
+
+foreach my $mode ('read_only', 'off')
+{
+	$node->append_conf('postgresql.conf', "kafka_fdw.mode = '$mode'");
+	$node->reload;
+	wait_for("mode $mode", "SELECT current_setting('kafka_fdw.mode') = '$mode'");
+	($status, $out, $err) = $node->psql('postgres', "SELECT kafka_enqueue('$topic', 'v', server => 'kafka')");
+	like($err, qr/cannot execute kafka_enqueue\(\) while "kafka_fdw.mode" is "$mode"/, "refused in mode $mode");
+}
+$node->append_conf('postgresql.conf', q(kafka_fdw.mode = 'on'));
+$node->reload;
+wait_for('mode on', q{SELECT current_setting('kafka_fdw.mode') = 'on'});
+enqueue(q('again'));
+wait_for_empty_outbox('mode on again');
+($status, $out, $err) = $node->psql('postgres', "SET default_transaction_read_only = on;
+	SELECT kafka_enqueue('$topic', 'v', server => 'kafka')");
+like($err, qr/cannot execute kafka_enqueue\(\) in a read-only transaction/, 'refused in a read-only transaction');
+
+#----------------------------------------------------------------------
+# Rights
+#----------------------------------------------------------------------
+
+sql(q{CREATE ROLE writer; CREATE ROLE other; CREATE ROLE watcher; GRANT pg_monitor TO watcher;
+	GRANT USAGE ON FOREIGN SERVER kafka TO writer; SELECT kafka_relay_stop('kafka')});
+wait_for('stopped for the rights', q{SELECT state = 'stopped' FROM kafka_relays});
+sql(qq{SET ROLE writer; SELECT kafka_enqueue('$topic', 'of writer', server => 'kafka')});
+is(sql(q{SET ROLE writer; SELECT role, encode(value, 'escape') FROM kafka_outbox}), 'writer|of writer',
+	'a role sees its own messages');
+is(sql(q{SET ROLE other; SELECT count(*) FROM kafka_outbox}), '0', 'and no others');
+is(sql(q{SET ROLE watcher; SELECT count(*) FROM kafka_outbox}), '0', 'nor does one who watches');
+is(sql(q{SET ROLE watcher; SELECT waiting FROM kafka_relays}), '1', 'who sees how many there are');
+foreach my $attempt (
+	[ 'other', "SELECT kafka_enqueue('$topic', 'v', server => 'kafka')", 'foreign server kafka' ],
+	[ 'other', 'SELECT * FROM kafka_relays', 'view kafka_relays' ],
+	[ 'writer', "SELECT kafka_relay_stop('kafka')", 'function kafka_relay_stop' ],
+	[ 'writer', 'SELECT kafka_adopt()', 'function kafka_adopt' ],
+	[ 'writer', 'SELECT * FROM kafka_outbox_rows', 'view kafka_outbox_rows' ],
+	[ 'writer', 'SELECT * FROM kafka_outbox_0', 'table kafka_outbox_0' ],
+	[ 'writer', 'INSERT INTO kafka_outbox_0 SELECT', 'table kafka_outbox_0' ],
+	[ 'writer', 'UPDATE kafka_relay_progress SET last_id = 0', 'table kafka_relay_progress' ],
+	[ 'writer', "SELECT nextval('kafka_outbox_id')", 'sequence kafka_outbox_id' ])
+{
+	my ($role, $statement, $object) = @$attempt;
+
+	($status, $out, $err) = $node->psql('postgres', "SET ROLE $role; $statement");
+	like($err, qr/permission denied for $object/, "$role: $statement");
+}
+
+# Rights are looked at again when it is sent.
+sql(q{REVOKE USAGE ON FOREIGN SERVER kafka FROM writer; SELECT kafka_relay_start('kafka')});
+wait_for_empty_outbox('without the right');
+is(sql(q{SET ROLE writer; SELECT error FROM kafka_dead_letters}),
+	'role "writer" may not use server "kafka" any more', 'a message whose role may not send any more is kept');
+is(sql(q{SET ROLE other; SELECT count(*) FROM kafka_dead_letters}), '0', 'for its role alone');
+sql(q{SET ROLE writer; DELETE FROM kafka_dead_letters});
+is(sql('SELECT count(*) FROM kafka_dead_letters'), '0', 'which may delete it');
+
+#----------------------------------------------------------------------
+# A server, an extension, a database that go away
+#----------------------------------------------------------------------
+
+KafkaFdw::Test->create_server($node, 'second', $broker);
+sql(q{SELECT kafka_relay_start('second')});
+wait_for('a second relay', q{SELECT state = 'running' FROM kafka_relays WHERE server = 'second'});
+sql(q{SELECT kafka_relay_stop('second')});
+wait_for('a second relay stops', q{SELECT state = 'stopped' FROM kafka_relays WHERE server = 'second'});
+sql(qq{SELECT kafka_enqueue('$topic', 'orphan', server => 'second'); DROP SERVER second});
+for my $round (1 .. 4)
+{
+	sql(qq{SELECT count(kafka_enqueue('$topic', repeat('x', 200), server => 'kafka')) FROM generate_series(1, 1000)});
+	wait_for("what is left of a dropped server is in nobody's way, round $round",
+		q{SELECT NOT EXISTS (SELECT FROM kafka_outbox WHERE server = 'kafka')});
+}
+sql(q{SELECT kafka_relay_start('kafka')});
+wait_for('and kept for its owner', q{SELECT encode(value, 'escape') = 'orphan' AND relay = 'second'
+	FROM kafka_dead_letters});
+
+wait_for('its relay is forgotten', q{SELECT count(*) = 1 FROM kafka_relays});
+
+sql('DROP EXTENSION kafka_fdw CASCADE');
+wait_for('DROP EXTENSION ends the relay',
+	q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'kafka_fdw relay'});
+
+$node->stop;
 done_testing();

@@ -68,13 +68,14 @@ sub bootstrap
 
 # A started PostgreSQL with the extension in its database postgres, and a server "kafka" for a broker,
 # given as an object or an address (default: the shared one). Options: "server_options", further
-# options of the server as SQL has them; "conf", lines of postgresql.conf.
+# options of the server as SQL has them; "conf", lines of postgresql.conf; "init", a hash of what the
+# node's own init() takes.
 sub new_node
 {
 	my ($class, $name, $broker, %options) = @_;
 	my $node = PostgreSQL::Test::Cluster->new($name);
 
-	$node->init;
+	$node->init(%{ $options{init} || {} });
 	$node->append_conf('postgresql.conf', $options{conf}) if $options{conf};
 	$node->start;
 	$node->safe_psql('postgres', 'CREATE EXTENSION kafka_fdw');
