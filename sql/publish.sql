@@ -167,16 +167,16 @@ ROLLBACK;
 DROP TABLE named;
 
 -- As text: what is a string in JSON has no quotes.
-CREATE TABLE texts (k text, i int, t timestamptz, e colour, n numeric);
+CREATE TABLE texts (k text, i int, t timestamptz, e colour, n numeric, j json);
 CREATE FUNCTION key_of(column_name text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM publish('texts', format($a$, 'key=%s', 'key_format=text'$a$, column_name));
-    INSERT INTO texts VALUES (E'a "b" \\ \t é', -5, '2024-01-01 00:00+00', 'dark "blue"', 1.50);
+    INSERT INTO texts VALUES (E'a "b" \\ \t é', -5, '2024-01-01 00:00+00', 'dark "blue"', 1.50, '"\u00e9\u0000"');
     RAISE EXCEPTION 'key: %', (SELECT string_agg(key, ' | ') FROM waiting());
 EXCEPTION WHEN raise_exception THEN
     RETURN SQLERRM;
 END $$;
-SELECT key_of(k) FROM unnest('{k,i,t,e,n}'::text[]) k;
+SELECT key_of(k) FROM unnest('{k,i,t,e,n,j}'::text[]) k;
 SELECT publish('texts', $$, 'key=k', 'key_format=text'$$);
 SELECT * FROM try($$INSERT INTO texts VALUES (NULL)$$);
 DROP TABLE texts;

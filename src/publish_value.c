@@ -206,7 +206,7 @@ kafka_publish_value(KafkaPublication *publication, PublishOp op, const PublishRo
 
 /*
  * The text of a key's only column: what its JSON would have, without quotes. What is no string there
- * is the same as text.
+ * is the same as text, and so is JSON itself, whose strings may stand for what is no text.
  */
 static void
 append_key_text(const PublishColumn *column, const PublishRow *row, StringInfo output)
@@ -227,7 +227,7 @@ append_key_text(const PublishColumn *column, const PublishRow *row, StringInfo o
 		return;
 	}
 	KafkaJsonWrite(column->writer, value, output);
-	if (output->data[0] == '"')
+	if (output->data[0] == '"' && column->type != JSONOID && column->type != JSONBOID)
 	{
 		/* The strings that are left have no escapes but those of odd types. */
 		Size		size = output->len - 2;
