@@ -30,7 +30,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $root = abs_path(dirname(__FILE__) . '/..');
-my @files = @ARGV ? @ARGV : ('README.md', 'docs/reading.md', 'docs/sending.md', 'docs/outbox.md', 'docs/admin.md',
+my @files = @ARGV ? @ARGV : ('README.md', 'docs/reading.md', 'docs/sending.md', 'docs/outbox.md',
+	'docs/subscriptions.md', 'docs/admin.md',
 	'docs/reference.md');
 my $bootstrap = KafkaFdw::Test->bootstrap;
 my $suffix = sprintf '_%x_%d', $^T, $$;
