@@ -98,11 +98,13 @@ foreach my $class (sort keys %title)
 }
 
 # SQLSTATEs, by the names that PostgreSQL gives them
-my %other_name = (datetime_value_out_of_range => 'datetime_field_overflow');
+my %other_name = (datetime_value_out_of_range => 'datetime_field_overflow',
+	t_r_serialization_failure => 'serialization_failure');
 # Looked at and not raised: classes, and no error at all
 my %of_no_error = map { $_ => 1 } qw(to_category connection_exception successful_completion warning
   invalid_transaction_state transaction_rollback operator_intervention system_error
-  config_file_error internal_error assert_failure);
+  config_file_error internal_error assert_failure data_exception integrity_constraint_violation
+  cardinality_violation with_check_option_violation plpgsql_error lock_not_available);
 my %codes;
 foreach my $path (glob("$root/src/*.c"))
 {

@@ -31,8 +31,7 @@ use Test::More;
 
 my $root = abs_path(dirname(__FILE__) . '/..');
 my @files = @ARGV ? @ARGV : ('README.md', 'docs/reading.md', 'docs/sending.md', 'docs/outbox.md',
-	'docs/publishing.md', 'docs/admin.md',
-	'docs/reference.md');
+	'docs/publishing.md', 'docs/subscriptions.md', 'docs/admin.md', 'docs/reference.md');
 my $bootstrap = KafkaFdw::Test->bootstrap;
 my $suffix = sprintf '_%x_%d', $^T, $$;
 my $node = PostgreSQL::Test::Cluster->new('readme');

@@ -141,10 +141,21 @@ sql('SELECT pg_reload_conf()');
 wait_for(q{SELECT count(*) = 6 FROM n}, 'until it is given');
 wait_for(q{SELECT state = 'running' FROM kafka_subscriptions}, 'and runs again');
 
+# So is a statement that takes too long.
+sql(q{ALTER SYSTEM SET statement_timeout = '300ms'});
+sql('SELECT pg_reload_conf()');
+$locker->query('SET statement_timeout = 0; BEGIN; LOCK TABLE n');
+sql(qq{SET statement_timeout = 0; SELECT kafka_send('$topic.n', '6', server => 'kafka')});
+wait_for(q{SELECT state = 'retrying' AND last_error LIKE '%statement timeout%' FROM kafka_subscriptions}, 'so is a statement timeout');
+sql(q{ALTER SYSTEM RESET statement_timeout});
+sql('SELECT pg_reload_conf()');
+$locker->query('ROLLBACK');
+wait_for(q{SELECT count(*) = 7 AND count(DISTINCT "offset") = 7 FROM n}, 'and the batch comes when it can');
+
 # The target is altered; the target is dropped.
 sql(q{ALTER TABLE n ADD COLUMN at timestamptz DEFAULT now(), ALTER value TYPE bigint});
 sql(qq{SELECT kafka_send('$topic.n', '7', server => 'kafka')});
-wait_for(q{SELECT count(at) = 7 FROM n}, 'an altered target is used as it is now');
+wait_for(q{SELECT count(at) = 8 FROM n}, 'an altered target is used as it is now');
 sql(qq{DROP TABLE n; SELECT kafka_send('$topic.n', '8', server => 'kafka')});
 wait_for(q{SELECT state = 'stopped' FROM kafka_subscriptions}, 'a dropped target stops it');
 like(error('n'), qr/the target of subscription "n" does not exist any more/, 'with that reason');
