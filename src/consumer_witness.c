@@ -2,11 +2,11 @@
  * consumer_witness.c
  *		Is the log still the one that the scan began on?
  *
- * A topic that is deleted and made again under a scan is, to librdkafka before 2.3, the same topic: it
- * goes on at the same offset in the new log, and rows of both would be one result. Nothing in the
- * protocol that it speaks tells the two apart, so a scan keeps a *witness*, a message that it has read,
- * and looks from time to time whether the message is still where it was. It is, so what was fetched
- * before the look is of the same log, and may be delivered. (So is a partition that was truncated.)
+ * A topic that is deleted and made again under a scan is, to librdkafka 2.0.2, the same topic: it goes
+ * on at the same offset in the new log, and rows of both would be one result. Nothing in its interface
+ * tells the two apart, so a scan keeps a *witness*, a message that it has read, and looks from time to
+ * time whether the message is still where it was. If it is, what was fetched before the look is of the
+ * same log, and may be delivered. A partition that was truncated is found out in the same way.
  *
  * The look is one fetch by another handle, which a scan of some length has left idle. It is due with
  * the first batch after MIN_INTERVAL_MS; a topic that is made again, and filled beyond the place where
