@@ -229,6 +229,8 @@ COMMENT ON FUNCTION @extschema@.kafka_send_on_commit(pg_catalog.text, pg_catalog
 ----------------------------------------------------------------------
 
 CREATE SEQUENCE @extschema@.kafka_outbox_id;
+COMMENT ON SEQUENCE @extschema@.kafka_outbox_id
+    IS 'the numbers of the messages in the outbox';
 
 -- Rows are only ever inserted, into one of the three at a time; one whose rows are all sent is
 -- truncated. Only C code inserts, so nobody is granted that.
@@ -350,6 +352,19 @@ CREATE VIEW @extschema@.kafka_outbox_rows AS
                    AND pg_catalog.pg_visible_in_snapshot(o.xid, p.round));
 COMMENT ON VIEW @extschema@.kafka_outbox_rows
     IS 'the rows of the outbox that wait to be relayed; see the view kafka_outbox';
+COMMENT ON COLUMN @extschema@.kafka_outbox_rows.id IS 'its number; a later one was stored later';
+COMMENT ON COLUMN @extschema@.kafka_outbox_rows.xid IS 'the transaction that stored it';
+COMMENT ON COLUMN @extschema@.kafka_outbox_rows.serverid IS 'pg_foreign_server.oid';
+COMMENT ON COLUMN @extschema@.kafka_outbox_rows.mapping IS 'whose user mapping is used; 0: public';
+COMMENT ON COLUMN @extschema@.kafka_outbox_rows.server IS 'the server it is for';
+COMMENT ON COLUMN @extschema@.kafka_outbox_rows.role IS 'who stored it';
+COMMENT ON COLUMN @extschema@.kafka_outbox_rows.queued_at IS 'when it was stored';
+COMMENT ON COLUMN @extschema@.kafka_outbox_rows.topic IS 'the topic it is for';
+COMMENT ON COLUMN @extschema@.kafka_outbox_rows.partition IS 'the partition that was asked for; NULL: by the key';
+COMMENT ON COLUMN @extschema@.kafka_outbox_rows.key IS 'its key';
+COMMENT ON COLUMN @extschema@.kafka_outbox_rows.value IS 'its value; NULL: a tombstone';
+COMMENT ON COLUMN @extschema@.kafka_outbox_rows.headers IS 'its headers';
+COMMENT ON COLUMN @extschema@.kafka_outbox_rows."timestamp" IS 'the timestamp that was given';
 
 CREATE VIEW @extschema@.kafka_outbox WITH (security_barrier = true) AS
     SELECT id, queued_at, server, topic, partition, key, value, headers, role
@@ -357,6 +372,15 @@ CREATE VIEW @extschema@.kafka_outbox WITH (security_barrier = true) AS
     WHERE pg_catalog.pg_has_role(role::pg_catalog.oid, 'USAGE');
 COMMENT ON VIEW @extschema@.kafka_outbox
     IS 'the messages that wait to be relayed to Kafka; a role sees its own';
+COMMENT ON COLUMN @extschema@.kafka_outbox.id IS 'its number; a later one was stored later';
+COMMENT ON COLUMN @extschema@.kafka_outbox.queued_at IS 'when it was stored';
+COMMENT ON COLUMN @extschema@.kafka_outbox.server IS 'the server it is for';
+COMMENT ON COLUMN @extschema@.kafka_outbox.topic IS 'the topic it is for';
+COMMENT ON COLUMN @extschema@.kafka_outbox.partition IS 'the partition that was asked for; NULL: by the key';
+COMMENT ON COLUMN @extschema@.kafka_outbox.key IS 'its key';
+COMMENT ON COLUMN @extschema@.kafka_outbox.value IS 'its value; NULL: a tombstone';
+COMMENT ON COLUMN @extschema@.kafka_outbox.headers IS 'its headers';
+COMMENT ON COLUMN @extschema@.kafka_outbox.role IS 'who stored it';
 GRANT SELECT ON @extschema@.kafka_outbox TO PUBLIC;
 
 -- All relays, and no message. A process that ended, however it did, is none.
@@ -376,6 +400,18 @@ CREATE VIEW @extschema@.kafka_relays AS
         WHERE o.serverid = r.serverid AND o.mapping = r.mapping) w ON true;
 COMMENT ON VIEW @extschema@.kafka_relays
     IS 'the relays, what they are doing and how far they have come; contacts nobody';
+COMMENT ON COLUMN @extschema@.kafka_relays.server IS 'the server';
+COMMENT ON COLUMN @extschema@.kafka_relays.mapping IS 'whose user mapping is used; public: that of all, or none';
+COMMENT ON COLUMN @extschema@.kafka_relays.state IS 'starting, running, waiting (see last_error), stopped, down or fenced';
+COMMENT ON COLUMN @extschema@.kafka_relays.pid IS 'its process; NULL: none';
+COMMENT ON COLUMN @extschema@.kafka_relays.waiting IS 'messages that wait';
+COMMENT ON COLUMN @extschema@.kafka_relays.oldest IS 'when the oldest of them was stored';
+COMMENT ON COLUMN @extschema@.kafka_relays.bytes IS 'what their values take';
+COMMENT ON COLUMN @extschema@.kafka_relays.sent IS 'messages sent so far';
+COMMENT ON COLUMN @extschema@.kafka_relays.refused IS 'messages that Kafka refused for good; see kafka_dead_letters';
+COMMENT ON COLUMN @extschema@.kafka_relays.last_error IS 'what went wrong last';
+COMMENT ON COLUMN @extschema@.kafka_relays.last_error_at IS 'when';
+COMMENT ON COLUMN @extschema@.kafka_relays.last_success IS 'when messages were sent last';
 GRANT SELECT ON @extschema@.kafka_relays TO pg_monitor;
 
 CREATE VIEW @extschema@.kafka_outbox_stats AS
@@ -385,6 +421,11 @@ CREATE VIEW @extschema@.kafka_outbox_stats AS
     GROUP BY o.server, o.topic;
 COMMENT ON VIEW @extschema@.kafka_outbox_stats
     IS 'how many messages wait to be relayed to each topic, since when, and how large they are';
+COMMENT ON COLUMN @extschema@.kafka_outbox_stats.server IS 'the server';
+COMMENT ON COLUMN @extschema@.kafka_outbox_stats.topic IS 'the topic';
+COMMENT ON COLUMN @extschema@.kafka_outbox_stats.waiting IS 'messages that wait';
+COMMENT ON COLUMN @extschema@.kafka_outbox_stats.oldest IS 'when the oldest of them was stored';
+COMMENT ON COLUMN @extschema@.kafka_outbox_stats.bytes IS 'what their values take';
 GRANT SELECT ON @extschema@.kafka_outbox_stats TO pg_monitor;
 
 CREATE TABLE @extschema@.kafka_dead_letters (
@@ -404,6 +445,8 @@ CREATE TABLE @extschema@.kafka_dead_letters (
 );
 COMMENT ON TABLE @extschema@.kafka_dead_letters
     IS 'messages that Kafka refused for good, or that could not be taken from it';
+COMMENT ON SEQUENCE @extschema@.kafka_dead_letters_id_seq
+    IS 'the numbers of dead letters';
 ALTER TABLE @extschema@.kafka_dead_letters ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_rows ON @extschema@.kafka_dead_letters
     USING (pg_catalog.pg_has_role(role::pg_catalog.oid, 'USAGE'));
@@ -530,6 +573,8 @@ COMMENT ON FUNCTION @extschema@.kafka_unpublish_table(pg_catalog.regclass, pg_ca
 ----------------------------------------------------------------------
 
 CREATE SEQUENCE @extschema@.kafka_subscription_id AS pg_catalog.int4;
+COMMENT ON SEQUENCE @extschema@.kafka_subscription_id
+    IS 'the numbers of subscriptions';
 
 -- Only C code writes here, so nobody is granted that.
 CREATE TABLE @extschema@.kafka_subscription (
@@ -607,6 +652,21 @@ CREATE VIEW @extschema@.kafka_subscriptions WITH (security_invoker = true) AS
         FROM @extschema@.kafka_subscription_offset p WHERE p.subscription = s.id) o;
 COMMENT ON VIEW @extschema@.kafka_subscriptions
     IS 'the subscriptions, what they are doing and how far they have come; a role sees its own; contacts nobody';
+COMMENT ON COLUMN @extschema@.kafka_subscriptions.name IS 'its name';
+COMMENT ON COLUMN @extschema@.kafka_subscriptions.owner IS 'the role as which it acts';
+COMMENT ON COLUMN @extschema@.kafka_subscriptions.source IS 'the foreign table it reads';
+COMMENT ON COLUMN @extschema@.kafka_subscriptions.target IS 'the table it fills; NULL: a command does';
+COMMENT ON COLUMN @extschema@.kafka_subscriptions.command IS 'the statement it runs for each batch; NULL: it fills a table';
+COMMENT ON COLUMN @extschema@.kafka_subscriptions.state IS 'running, retrying (see last_error), paused, stopped or fenced';
+COMMENT ON COLUMN @extschema@.kafka_subscriptions.pid IS 'its process; NULL: none';
+COMMENT ON COLUMN @extschema@.kafka_subscriptions.partitions IS 'of the topic, as far as it knows';
+COMMENT ON COLUMN @extschema@.kafka_subscriptions.offsets IS 'the next offset of each partition';
+COMMENT ON COLUMN @extschema@.kafka_subscriptions.lag IS 'messages that it has not taken yet, as of its last look';
+COMMENT ON COLUMN @extschema@.kafka_subscriptions.rows IS 'rows stored so far';
+COMMENT ON COLUMN @extschema@.kafka_subscriptions.batches IS 'batches so far';
+COMMENT ON COLUMN @extschema@.kafka_subscriptions.last_error IS 'what went wrong last';
+COMMENT ON COLUMN @extschema@.kafka_subscriptions.last_error_at IS 'when';
+COMMENT ON COLUMN @extschema@.kafka_subscriptions.last_success IS 'when a batch was stored last';
 GRANT SELECT ON @extschema@.kafka_subscriptions TO PUBLIC;
 
 CREATE FUNCTION @extschema@.kafka_subscribe(
