@@ -378,12 +378,14 @@ int64
 kafka_subscription_store_batch(const KafkaSubscription *subscription, const KafkaFetcher *fetcher,
 							   KafkaIngestBatch *batch, bool own)
 {
-	const KafkaTable *table = KafkaFetcherTable(fetcher);
 	int			n = KafkaIngestBatchCount(batch);
+	KafkaTable *table;
 	KafkaOwnerState state;
 	int64		rows = 0;
 
 	kafka_subscription_check(subscription);
+	/* Not the fetcher's: how messages are decoded may have been altered since it began. */
+	table = KafkaOptionGetTable(subscription->source, subscription->owner);
 	state = kafka_subscription_enter_owner(subscription, own);
 	if (n > 0)
 		rows = subscription->dead_letters ? store_part(subscription, table, batch, 0, n)

@@ -202,9 +202,7 @@ disconnect(Worker *worker)
 	MemoryContextReset(worker->fetch_context);
 }
 
-/*
- * Read the catalogue; connect where that has to be done. True where there is a fetcher that fits.
- */
+/* Read the catalogue, and, where the subscription is to run, have a fetcher that fits it. */
 static void
 load(Worker *worker)
 {

@@ -152,10 +152,15 @@ sql('SELECT pg_reload_conf()');
 $locker->query('ROLLBACK');
 wait_for(q{SELECT count(*) = 7 AND count(DISTINCT "offset") = 7 FROM n}, 'and the batch comes when it can');
 
+# The source is altered, and read as it is now.
+sql(q{ALTER FOREIGN TABLE n_in OPTIONS (ADD on_error 'skip')});
+sql(qq{SELECT kafka_send('$topic.n', x, server => 'kafka') FROM unnest('{no number,7}'::text[]) x});
+wait_for(q{SELECT count(*) = 8 FROM n}, 'an altered source is read as it is now');
+
 # The target is altered; the target is dropped.
 sql(q{ALTER TABLE n ADD COLUMN at timestamptz DEFAULT now(), ALTER value TYPE bigint});
 sql(qq{SELECT kafka_send('$topic.n', '7', server => 'kafka')});
-wait_for(q{SELECT count(at) = 8 FROM n}, 'an altered target is used as it is now');
+wait_for(q{SELECT count(at) = 9 FROM n}, 'an altered target is used as it is now');
 sql(qq{DROP TABLE n; SELECT kafka_send('$topic.n', '8', server => 'kafka')});
 wait_for(q{SELECT state = 'stopped' FROM kafka_subscriptions}, 'a dropped target stops it');
 like(error('n'), qr/the target of subscription "n" does not exist any more/, 'with that reason');
