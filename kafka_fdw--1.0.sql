@@ -459,6 +459,7 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_outbox_id', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_relay', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_relay_progress', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_dead_letters', '');
+SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_dead_letters_id_seq', '');
 
 CREATE FUNCTION @extschema@.kafka_enqueue(
     topic pg_catalog.text,

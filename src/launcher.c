@@ -110,7 +110,7 @@ kafka_launcher_database_main(Datum arg)
 	if (OidIsValid(get_extension_oid("kafka_fdw", true)))
 	{
 		StringInfoData sql;
-		const char *schema = kafka_relay_schema();
+		const char *schema = kafka_access_schema();
 
 		initStringInfo(&sql);
 		appendStringInfo(&sql, "SELECT serverid, mapping::oid FROM %s.kafka_relay "
@@ -122,7 +122,7 @@ kafka_launcher_database_main(Datum arg)
 							 schema, i, schema);
 		SPI_connect();
 		PushActiveSnapshot(GetTransactionSnapshot());
-		kafka_relay_execute(sql.data, 0, NULL, NULL, NULL, SPI_OK_SELECT);
+		kafka_access_execute(sql.data, 0, NULL, NULL, NULL, SPI_OK_SELECT);
 		for (uint64 i = 0; i < SPI_processed; i++)
 		{
 			HeapTuple	tuple = SPI_tuptable->vals[i];

@@ -28,26 +28,6 @@ PG_FUNCTION_INFO_V1(kafka_relay_start);
 PG_FUNCTION_INFO_V1(kafka_relay_stop);
 PG_FUNCTION_INFO_V1(kafka_adopt);
 
-/*
- * EXECUTE on these functions is the right that counts: nobody but the extension's owner may write to
- * the tables themselves. The statements that run so are ours alone.
- */
-static void
-become_owner(Oid *userid, int *context)
-{
-	GetUserIdAndSecContext(userid, context);
-	SetUserIdAndSecContext(BOOTSTRAP_SUPERUSERID,
-						   *context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-	SPI_connect();
-}
-
-static void
-become_self(Oid userid, int context)
-{
-	SPI_finish();
-	SetUserIdAndSecContext(userid, context);
-}
-
 /* Have the relays that the last statement returned look at once. */
 static void
 wake_returned(void)
@@ -55,13 +35,16 @@ wake_returned(void)
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		bool		isnull;
-		Oid			serverid = DatumGetObjectId(kafka_relay_column(i, 1, &isnull));
+		Oid			serverid = DatumGetObjectId(kafka_access_column(i, 1, &isnull));
 
-		KafkaOutboxWakeRelay(serverid, DatumGetObjectId(kafka_relay_column(i, 2, &isnull)));
+		KafkaOutboxWakeRelay(serverid, DatumGetObjectId(kafka_access_column(i, 2, &isnull)));
 	}
 }
 
-/* Say whether a server's relays are to run, and have those that there are notice it. */
+/*
+ * Say whether a server's relays are to run, and have those that there are notice it. EXECUTE on the
+ * functions is the right that counts: nobody but the extension's owner may write to the tables.
+ */
 static void
 set_stopped(FunctionCallInfo fcinfo, bool stopped)
 {
@@ -70,8 +53,8 @@ set_stopped(FunctionCallInfo fcinfo, bool stopped)
 	Oid			serverid;
 	const char *name = PG_ARGISNULL(0) ? NULL : NameStr(*PG_GETARG_NAME(0));
 	Oid			userid = GetUserId();
-	int			context;
 	Oid			mapping;
+	KafkaAccess access;
 
 	KafkaSettingCheckWrite(stopped ? "kafka_relay_stop()" : "kafka_relay_start()");
 	serverid = KafkaOptionChooseServer(name, userid);
@@ -80,17 +63,17 @@ set_stopped(FunctionCallInfo fcinfo, bool stopped)
 	values[0] = ObjectIdGetDatum(serverid);
 	values[1] = BoolGetDatum(stopped);
 
-	become_owner(&userid, &context);
-	kafka_relay_execute(psprintf("UPDATE %s.kafka_relay SET stopped = $2, "
+	access = kafka_access_begin();
+	kafka_access_execute(psprintf("UPDATE %s.kafka_relay SET stopped = $2, "
 								 "state = CASE WHEN $2 OR state = 'fenced' THEN state ELSE 'starting' END "
 								 "WHERE serverid = $1 RETURNING serverid, mapping::oid",
-								 kafka_relay_schema()),
+								 kafka_access_schema()),
 						2, types, values, NULL, SPI_OK_UPDATE_RETURNING);
 	if (SPI_processed > 0)
 		wake_returned();
 	else if (!stopped)
 		KafkaOutboxWakeRelay(serverid, mapping);
-	become_self(userid, context);
+	kafka_access_end(&access);
 }
 
 Datum
@@ -111,7 +94,7 @@ kafka_relay_stop(PG_FUNCTION_ARGS)
 static void
 adopt_by(const char *format, int n, int expected)
 {
-	kafka_relay_execute(psprintf(format, kafka_relay_schema(), n), 0, NULL, NULL, NULL, expected);
+	kafka_access_execute(psprintf(format, kafka_access_schema(), n), 0, NULL, NULL, NULL, expected);
 }
 
 /*
@@ -172,26 +155,25 @@ kafka_adopt(PG_FUNCTION_ARGS)
 	Oid			types[] = {INT8OID, OIDOID, BOOLOID};
 	Datum		values[3];
 	bool		copy;
-	Oid			userid;
-	int			context;
+	KafkaAccess access;
 	uint64		nadopted;
 
 	KafkaSettingCheckWrite("kafka_adopt()");
-	become_owner(&userid, &context);
+	access = kafka_access_begin();
 	copy = kafka_relay_is_copy();
 	if (copy)
 		renumber();
 	values[0] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[1] = ObjectIdGetDatum(MyDatabaseId);
 	values[2] = BoolGetDatum(copy);
-	kafka_relay_execute(psprintf("UPDATE %s.kafka_relay SET identity = pg_catalog.gen_random_uuid(), "
+	kafka_access_execute(psprintf("UPDATE %s.kafka_relay SET identity = pg_catalog.gen_random_uuid(), "
 								 "system_identifier = $1, databaseid = $2, state = 'starting', pid = NULL "
 								 "WHERE $3 OR state = 'fenced' RETURNING serverid, mapping::oid",
-								 kafka_relay_schema()),
+								 kafka_access_schema()),
 						3, types, values, NULL, SPI_OK_UPDATE_RETURNING);
 	nadopted = SPI_processed;
 	wake_returned();
-	become_self(userid, context);
+	kafka_access_end(&access);
 	nadopted += KafkaSubscriptionAdopt();
 	if (nadopted == 0)
 		ereport(NOTICE, (errmsg("nothing here is fenced")));

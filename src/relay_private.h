@@ -8,6 +8,7 @@
 #include "nodes/pg_list.h"
 #include "storage/itemptr.h"
 
+#include "access.h"
 #include "message.h"
 
 /* A row of the outbox. */
@@ -85,20 +86,5 @@ extern void kafka_relay_bury(const RelayState *state, const RelayRow *row, const
  * rows are all sent, and go on in another one when one is large enough.
  */
 extern void kafka_relay_rotate(void);
-
-/* relay_sql.c: what the others have in common. */
-
-/* The extension's schema, quoted. */
-extern const char *kafka_relay_schema(void);
-
-/* Run a statement with SPI; an error where its result is not the one expected. */
-extern void kafka_relay_execute(const char *sql, int nargs, Oid *types, Datum *values,
-								const char *nulls, int expected);
-
-/* A column of the statement's result, counted from 1. */
-extern Datum kafka_relay_column(uint64 row, int number, bool *isnull);
-
-/* One that is no NULL, of the first row. */
-extern bool kafka_relay_bool(int number);
 
 #endif							/* KAFKA_RELAY_PRIVATE_H */

@@ -52,7 +52,7 @@ is_empty(Oid table)
 static char *
 unsent_rows(int n)
 {
-	const char *schema = kafka_relay_schema();
+	const char *schema = kafka_access_schema();
 
 	return psprintf("%s.kafka_outbox_%d o WHERE NOT EXISTS (SELECT FROM %s.kafka_relay_progress p "
 					"WHERE p.serverid = o.serverid AND p.mapping = o.mapping "
@@ -65,9 +65,9 @@ unsent_rows(int n)
 static bool
 looks_sent(int n)
 {
-	const char *schema = kafka_relay_schema();
+	const char *schema = kafka_access_schema();
 
-	kafka_relay_execute(psprintf("SELECT NOT EXISTS (SELECT FROM %s.kafka_relay_progress p, "
+	kafka_access_execute(psprintf("SELECT NOT EXISTS (SELECT FROM %s.kafka_relay_progress p, "
 								 "LATERAL (SELECT id, xid FROM %s.kafka_outbox_%d "
 								 "WHERE serverid = p.serverid AND mapping = p.mapping "
 								 "ORDER BY id DESC LIMIT 1) o "
@@ -77,19 +77,19 @@ looks_sent(int n)
 								 "AND pg_catalog.pg_visible_in_snapshot(o.xid, p.round)))",
 								 schema, schema, n),
 						0, NULL, NULL, NULL, SPI_OK_SELECT);
-	return kafka_relay_bool(1);
+	return kafka_access_bool(1);
 }
 
 /* What waits for a server that was dropped can only be kept for its owner. */
 static void
 bury_orphans(int n)
 {
-	kafka_relay_execute(psprintf("INSERT INTO %s.kafka_dead_letters (relay, topic, partition, "
+	kafka_access_execute(psprintf("INSERT INTO %s.kafka_dead_letters (relay, topic, partition, "
 								 "\"timestamp\", key, value, headers, error, role) "
 								 "SELECT server, topic, partition, \"timestamp\", key, value, headers, "
 								 "'the server was dropped before the message was sent', role "
 								 "FROM %s AND NOT EXISTS (SELECT FROM pg_catalog.pg_foreign_server s "
-								 "WHERE s.oid = o.serverid)", kafka_relay_schema(), unsent_rows(n)),
+								 "WHERE s.oid = o.serverid)", kafka_access_schema(), unsent_rows(n)),
 						0, NULL, NULL, NULL, SPI_OK_INSERT);
 }
 
@@ -97,11 +97,11 @@ bury_orphans(int n)
 static bool
 has_unsent_rows(int n)
 {
-	kafka_relay_execute(psprintf("SELECT EXISTS (SELECT FROM %s AND EXISTS (SELECT FROM "
+	kafka_access_execute(psprintf("SELECT EXISTS (SELECT FROM %s AND EXISTS (SELECT FROM "
 								 "pg_catalog.pg_foreign_server s WHERE s.oid = o.serverid))",
 								 unsent_rows(n)),
 						0, NULL, NULL, NULL, SPI_OK_SELECT);
-	return kafka_relay_bool(1);
+	return kafka_access_bool(1);
 }
 
 /*
@@ -119,7 +119,7 @@ try_to_empty(int n)
 	if (!has_unsent_rows(n))
 	{
 		bury_orphans(n);
-		kafka_relay_execute(psprintf("TRUNCATE %s.kafka_outbox_%d", kafka_relay_schema(), n), 0, NULL,
+		kafka_access_execute(psprintf("TRUNCATE %s.kafka_outbox_%d", kafka_access_schema(), n), 0, NULL,
 							NULL, NULL, SPI_OK_UTILITY);
 		emptied = true;
 	}
@@ -132,7 +132,7 @@ static void
 forget_dropped(void)
 {
 	static const char *const tables[] = {"kafka_relay", "kafka_relay_progress"};
-	const char *schema = kafka_relay_schema();
+	const char *schema = kafka_access_schema();
 	StringInfoData condition;
 
 	initStringInfo(&condition);
@@ -142,7 +142,7 @@ forget_dropped(void)
 		appendStringInfo(&condition, " AND NOT EXISTS (SELECT FROM %s.kafka_outbox_%d o "
 						 "WHERE o.serverid = r.serverid AND o.mapping = r.mapping)", schema, n);
 	for (int i = 0; i < lengthof(tables); i++)
-		kafka_relay_execute(psprintf("DELETE FROM %s.%s r WHERE %s", schema, tables[i], condition.data), 0,
+		kafka_access_execute(psprintf("DELETE FROM %s.%s r WHERE %s", schema, tables[i], condition.data), 0,
 							NULL, NULL, NULL, SPI_OK_DELETE);
 }
 
@@ -154,7 +154,7 @@ static void
 shrink_progress(void)
 {
 	Oid			table = find_table("kafka_relay_progress");
-	const char *schema = kafka_relay_schema();
+	const char *schema = kafka_access_schema();
 	Datum		rows;
 	bool		isnull;
 
@@ -162,16 +162,16 @@ shrink_progress(void)
 		!ConditionalLockRelationOid(table, AccessExclusiveLock))
 		return;
 	PushActiveSnapshot(GetLatestSnapshot());
-	kafka_relay_execute(psprintf("SELECT pg_catalog.array_agg(p) FROM %s.kafka_relay_progress p", schema),
+	kafka_access_execute(psprintf("SELECT pg_catalog.array_agg(p) FROM %s.kafka_relay_progress p", schema),
 						0, NULL, NULL, NULL, SPI_OK_SELECT);
-	rows = kafka_relay_column(0, 1, &isnull);
+	rows = kafka_access_column(0, 1, &isnull);
 	if (!isnull)
 	{
 		Oid			type = get_array_type(get_rel_type_id(table));
 
-		kafka_relay_execute(psprintf("TRUNCATE %s.kafka_relay_progress", schema), 0, NULL, NULL, NULL,
+		kafka_access_execute(psprintf("TRUNCATE %s.kafka_relay_progress", schema), 0, NULL, NULL, NULL,
 							SPI_OK_UTILITY);
-		kafka_relay_execute(psprintf("INSERT INTO %s.kafka_relay_progress "
+		kafka_access_execute(psprintf("INSERT INTO %s.kafka_relay_progress "
 									 "SELECT (p).* FROM pg_catalog.unnest($1) p", schema),
 							1, &type, &rows, NULL, SPI_OK_INSERT);
 	}
@@ -181,21 +181,21 @@ shrink_progress(void)
 void
 kafka_relay_rotate(void)
 {
-	const char *schema = kafka_relay_schema();
+	const char *schema = kafka_access_schema();
 	int			current;
 	int			empty = -1;
 	bool		isnull;
 
-	kafka_relay_execute(psprintf("SELECT n FROM %s.kafka_outbox_current", schema), 0, NULL, NULL, NULL,
+	kafka_access_execute(psprintf("SELECT n FROM %s.kafka_outbox_current", schema), 0, NULL, NULL, NULL,
 						SPI_OK_SELECT);
-	current = DatumGetInt32(kafka_relay_column(0, 1, &isnull));
+	current = DatumGetInt32(kafka_access_column(0, 1, &isnull));
 	for (int n = 0; n < KAFKA_OUTBOX_TABLES; n++)
 	{
 		if (n != current && (is_empty(outbox_table(n)) || try_to_empty(n)))
 			empty = n;
 	}
 	if (empty >= 0 && table_size(outbox_table(current)) / 1024 >= kafka_outbox_segment_size)
-		kafka_relay_execute(psprintf("UPDATE %s.kafka_outbox_current SET n = %d WHERE n = %d", schema,
+		kafka_access_execute(psprintf("UPDATE %s.kafka_outbox_current SET n = %d WHERE n = %d", schema,
 									 empty, current),
 							0, NULL, NULL, NULL, SPI_OK_UPDATE);
 	forget_dropped();

@@ -57,7 +57,7 @@ static int64
 int_column(int number)
 {
 	bool		isnull;
-	Datum		datum = kafka_relay_column(0, number, &isnull);
+	Datum		datum = kafka_access_column(0, number, &isnull);
 
 	return isnull ? 0 : DatumGetInt64(datum);
 }
@@ -89,11 +89,11 @@ kafka_relay_is_copy(void)
 
 	values[0] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[1] = ObjectIdGetDatum(MyDatabaseId);
-	kafka_relay_execute(psprintf("SELECT EXISTS (SELECT FROM %s.kafka_relay "
+	kafka_access_execute(psprintf("SELECT EXISTS (SELECT FROM %s.kafka_relay "
 								 "WHERE system_identifier <> $1 OR databaseid <> $2)",
-								 kafka_relay_schema()),
+								 kafka_access_schema()),
 						2, types, values, NULL, SPI_OK_SELECT);
-	return kafka_relay_bool(1);
+	return kafka_access_bool(1);
 }
 
 /* The row of kafka_relay, which says who we are. */
@@ -102,7 +102,7 @@ load_relay(RelayState *state, MemoryContext context)
 {
 	Oid			types[] = {OIDOID, OIDOID, TEXTOID, INT4OID, INT8OID, OIDOID, BOOLOID};
 	Datum		values[7];
-	const char *schema = kafka_relay_schema();
+	const char *schema = kafka_access_schema();
 	bool		copy = kafka_relay_is_copy();
 
 	values[0] = ObjectIdGetDatum(state->serverid);
@@ -112,7 +112,7 @@ load_relay(RelayState *state, MemoryContext context)
 	values[4] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[5] = ObjectIdGetDatum(MyDatabaseId);
 	values[6] = BoolGetDatum(copy);
-	kafka_relay_execute(psprintf("INSERT INTO %s.kafka_relay AS r (serverid, mapping, server, pid, "
+	kafka_access_execute(psprintf("INSERT INTO %s.kafka_relay AS r (serverid, mapping, server, pid, "
 								 "system_identifier, databaseid, identity, state) "
 								 "VALUES ($1, $2, $3, $4, $5, $6, pg_catalog.gen_random_uuid(), "
 								 "CASE WHEN $7 THEN 'fenced' ELSE 'running' END) "
@@ -122,8 +122,8 @@ load_relay(RelayState *state, MemoryContext context)
 								 "RETURNING identity::text, stopped, state = 'fenced'", schema),
 						7, types, values, NULL, SPI_OK_INSERT_RETURNING);
 	state->identity = text_column(1, context);
-	state->stopped = kafka_relay_bool(2);
-	state->fenced = kafka_relay_bool(3);
+	state->stopped = kafka_access_bool(2);
+	state->fenced = kafka_access_bool(3);
 }
 
 /* The row of kafka_relay_progress. */
@@ -132,17 +132,17 @@ load_progress(RelayState *state, MemoryContext context)
 {
 	Oid			types[] = {OIDOID, OIDOID};
 	Datum		values[2];
-	const char *schema = kafka_relay_schema();
+	const char *schema = kafka_access_schema();
 	MemoryContext oldcontext;
 	bool		isnull;
 
 	values[0] = ObjectIdGetDatum(state->serverid);
 	values[1] = ObjectIdGetDatum(state->mapping);
-	kafka_relay_execute(psprintf("INSERT INTO %s.kafka_relay_progress (serverid, mapping, done, done_id, "
+	kafka_access_execute(psprintf("INSERT INTO %s.kafka_relay_progress (serverid, mapping, done, done_id, "
 								 "round_id, last_id) VALUES ($1, $2, '" NOTHING_DONE "', 0, 0, 0) "
 								 "ON CONFLICT DO NOTHING", schema),
 						2, types, values, NULL, SPI_OK_INSERT);
-	kafka_relay_execute(psprintf("SELECT done::text, done_id, round::text, round_id, last_id, batch, "
+	kafka_access_execute(psprintf("SELECT done::text, done_id, round::text, round_id, last_id, batch, "
 								 "batch_to, batch_rows, excluded, ctid FROM %s.kafka_relay_progress "
 								 "WHERE serverid = $1 AND mapping = $2", schema),
 						2, types, values, NULL, SPI_OK_SELECT);
@@ -157,9 +157,9 @@ load_progress(RelayState *state, MemoryContext context)
 	state->batch_to = int_column(7);
 	state->batch_rows = int_column(8);
 	oldcontext = MemoryContextSwitchTo(context);
-	state->excluded = read_excluded(kafka_relay_column(0, 9, &isnull));
+	state->excluded = read_excluded(kafka_access_column(0, 9, &isnull));
 	MemoryContextSwitchTo(oldcontext);
-	state->ctid = *(ItemPointer) DatumGetPointer(kafka_relay_column(0, 10, &isnull));
+	state->ctid = *(ItemPointer) DatumGetPointer(kafka_access_column(0, 10, &isnull));
 }
 
 RelayState *
@@ -179,9 +179,9 @@ kafka_relay_load(Oid serverid, Oid mapping, MemoryContext context)
 int64
 kafka_relay_last_given_id(void)
 {
-	kafka_relay_execute(psprintf("SELECT coalesce(pg_catalog.pg_sequence_last_value(%s), 0)",
+	kafka_access_execute(psprintf("SELECT coalesce(pg_catalog.pg_sequence_last_value(%s), 0)",
 								 quote_literal_cstr(psprintf("%s.kafka_outbox_id",
-															 kafka_relay_schema()))),
+															 kafka_access_schema()))),
 						0, NULL, NULL, NULL, SPI_OK_SELECT);
 	return int_column(1);
 }
@@ -190,7 +190,7 @@ void
 kafka_relay_begin_round(RelayState *state, MemoryContext context)
 {
 	PushActiveSnapshot(GetLatestSnapshot());
-	kafka_relay_execute("SELECT pg_catalog.pg_current_snapshot()::text", 0, NULL, NULL, NULL,
+	kafka_access_execute("SELECT pg_catalog.pg_current_snapshot()::text", 0, NULL, NULL, NULL,
 						SPI_OK_SELECT);
 	PopActiveSnapshot();
 	state->round = text_column(1, context);
@@ -206,7 +206,7 @@ kafka_relay_begin_round(RelayState *state, MemoryContext context)
 static char *
 fetch_statement(void)
 {
-	const char *schema = kafka_relay_schema();
+	const char *schema = kafka_access_schema();
 	StringInfoData sql;
 
 	initStringInfo(&sql);
@@ -238,7 +238,7 @@ static const char *
 bytes_column(int row, int number, Size *len)
 {
 	bool		isnull;
-	Datum		datum = kafka_relay_column(row, number, &isnull);
+	Datum		datum = kafka_access_column(row, number, &isnull);
 	struct varlena *bytes;
 
 	*len = 0;
@@ -256,18 +256,18 @@ make_row(int i)
 	bool		isnull;
 	Datum		datum;
 
-	row->id = DatumGetInt64(kafka_relay_column(i, 1, &isnull));
-	row->role = DatumGetObjectId(kafka_relay_column(i, 2, &isnull));
-	row->topic = TextDatumGetCString(kafka_relay_column(i, 3, &isnull));
-	datum = kafka_relay_column(i, 4, &isnull);
+	row->id = DatumGetInt64(kafka_access_column(i, 1, &isnull));
+	row->role = DatumGetObjectId(kafka_access_column(i, 2, &isnull));
+	row->topic = TextDatumGetCString(kafka_access_column(i, 3, &isnull));
+	datum = kafka_access_column(i, 4, &isnull);
 	row->message.partition = isnull ? KAFKA_ANY_PARTITION : DatumGetInt32(datum);
 	row->message.key = bytes_column(i, 5, &row->message.keylen);
 	row->message.value = bytes_column(i, 6, &row->message.valuelen);
-	datum = kafka_relay_column(i, 7, &isnull);
+	datum = kafka_access_column(i, 7, &isnull);
 	if (!isnull)
 		row->message.nheaders = KafkaHeaderFromArray(PointerGetDatum(PG_DETOAST_DATUM_COPY(datum)),
 													 &row->message.headers);
-	datum = kafka_relay_column(i, 8, &isnull);
+	datum = kafka_access_column(i, 8, &isnull);
 	row->message.timestamp = isnull ? KAFKA_NO_TIMESTAMP
 		: DatumGetTimestampTz(datum) / 1000 + KAFKA_EPOCH_DIFFERENCE_US / 1000;
 	return row;
@@ -364,7 +364,7 @@ kafka_relay_save(RelayState *state, int64 sent, int64 refused)
 							   "excluded = $11, sent = sent + $12, refused = refused + $13, "
 							   "last_success = CASE WHEN $12 > 0 "
 							   "THEN pg_catalog.clock_timestamp() ELSE last_success END "
-							   "WHERE serverid = $1 AND mapping = $2", kafka_relay_schema());
+							   "WHERE serverid = $1 AND mapping = $2", kafka_access_schema());
 	int64		known_id = 0;
 	bool		isnull;
 
@@ -386,15 +386,15 @@ kafka_relay_save(RelayState *state, int64 sent, int64 refused)
 	values[11] = Int64GetDatum(sent);
 	values[12] = Int64GetDatum(refused);
 	values[13] = PointerGetDatum(&state->ctid);
-	kafka_relay_execute(psprintf("%s AND ctid = $14 RETURNING ctid", sql), 14, types, values, nulls,
+	kafka_access_execute(psprintf("%s AND ctid = $14 RETURNING ctid", sql), 14, types, values, nulls,
 						SPI_OK_UPDATE_RETURNING);
 	/* Somebody has vacuumed the table in full, or emptied it (relay_rotate.c). */
 	if (SPI_processed == 0)
-		kafka_relay_execute(psprintf("%s RETURNING ctid", sql), 13, types, values, nulls,
+		kafka_access_execute(psprintf("%s RETURNING ctid", sql), 13, types, values, nulls,
 							SPI_OK_UPDATE_RETURNING);
 	if (SPI_processed == 0)
 		elog(ERROR, "the relay's progress is missing");
-	state->ctid = *(ItemPointer) DatumGetPointer(kafka_relay_column(0, 1, &isnull));
+	state->ctid = *(ItemPointer) DatumGetPointer(kafka_access_column(0, 1, &isnull));
 	if (known_id > 0)
 		state->known_id = known_id;
 }
@@ -409,10 +409,10 @@ kafka_relay_note(const RelayState *state, const char *what, const char *error)
 	values[1] = ObjectIdGetDatum(state->mapping);
 	values[2] = CStringGetTextDatum(what);
 	values[3] = error ? CStringGetTextDatum(error) : (Datum) 0;
-	kafka_relay_execute(psprintf("UPDATE %s.kafka_relay SET state = $3, "
+	kafka_access_execute(psprintf("UPDATE %s.kafka_relay SET state = $3, "
 								 "last_error = coalesce($4, last_error), last_error_at = CASE "
 								 "WHEN $4 IS NULL THEN last_error_at ELSE pg_catalog.clock_timestamp() END "
-								 "WHERE serverid = $1 AND mapping = $2", kafka_relay_schema()),
+								 "WHERE serverid = $1 AND mapping = $2", kafka_access_schema()),
 						4, types, values, error ? NULL : "   n", SPI_OK_UPDATE);
 }
 
@@ -424,8 +424,8 @@ kafka_relay_stop_itself(const RelayState *state)
 
 	values[0] = ObjectIdGetDatum(state->serverid);
 	values[1] = ObjectIdGetDatum(state->mapping);
-	kafka_relay_execute(psprintf("UPDATE %s.kafka_relay SET stopped = true "
-								 "WHERE serverid = $1 AND mapping = $2", kafka_relay_schema()),
+	kafka_access_execute(psprintf("UPDATE %s.kafka_relay SET stopped = true "
+								 "WHERE serverid = $1 AND mapping = $2", kafka_access_schema()),
 						2, types, values, NULL, SPI_OK_UPDATE);
 }
 
@@ -437,9 +437,9 @@ kafka_relay_is_stopped(const RelayState *state)
 
 	values[0] = ObjectIdGetDatum(state->serverid);
 	values[1] = ObjectIdGetDatum(state->mapping);
-	kafka_relay_execute(psprintf("SELECT stopped FROM %s.kafka_relay WHERE serverid = $1 AND mapping = $2",
-								 kafka_relay_schema()), 2, types, values, NULL, SPI_OK_SELECT);
-	return SPI_processed == 0 || kafka_relay_bool(1);
+	kafka_access_execute(psprintf("SELECT stopped FROM %s.kafka_relay WHERE serverid = $1 AND mapping = $2",
+								 kafka_access_schema()), 2, types, values, NULL, SPI_OK_SELECT);
+	return SPI_processed == 0 || kafka_access_bool(1);
 }
 
 void
@@ -447,7 +447,7 @@ kafka_relay_bury(const RelayState *state, const RelayRow *row, const char *reaso
 {
 	Oid			types[] = {OIDOID, OIDOID, INT8OID, TEXTOID};
 	Datum		values[4];
-	const char *schema = kafka_relay_schema();
+	const char *schema = kafka_access_schema();
 	StringInfoData sql;
 
 	values[0] = ObjectIdGetDatum(state->serverid);
@@ -461,5 +461,5 @@ kafka_relay_bury(const RelayState *state, const RelayRow *row, const char *reaso
 	for (int i = 0; i < KAFKA_OUTBOX_TABLES; i++)
 		appendStringInfo(&sql, "%sSELECT * FROM %s.kafka_outbox_%d", i > 0 ? " UNION ALL " : "", schema, i);
 	appendStringInfoString(&sql, ") o WHERE serverid = $1 AND mapping = $2 AND id = $3");
-	kafka_relay_execute(sql.data, 4, types, values, NULL, SPI_OK_INSERT);
+	kafka_access_execute(sql.data, 4, types, values, NULL, SPI_OK_INSERT);
 }

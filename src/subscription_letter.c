@@ -14,7 +14,7 @@
 #include "compat.h"
 #include "failure.h"
 #include "header.h"
-#include "subscription_access.h"
+#include "access.h"
 #include "subscription_private.h"
 
 static Datum

@@ -18,7 +18,7 @@
 #include "compat.h"
 #include "outbox.h"
 #include "subscription.h"
-#include "subscription_access.h"
+#include "access.h"
 #include "subscription_private.h"
 
 static void

@@ -1,9 +1,9 @@
 /*
- * subscription_access.h
+ * access.h
  *		Statements on the extension's own tables, which no role may write to.
  */
-#ifndef KAFKA_SUBSCRIPTION_ACCESS_H
-#define KAFKA_SUBSCRIPTION_ACCESS_H
+#ifndef KAFKA_ACCESS_H
+#define KAFKA_ACCESS_H
 
 #include "utils/palloc.h"
 
@@ -29,12 +29,16 @@ extern void kafka_access_end(const KafkaAccess *access);
 extern void kafka_access_execute(const char *sql, int nargs, Oid *types, Datum *values,
 								 const char *nulls, int expected);
 
+/* The extension's schema, quoted, for those that are its owner already. */
+extern const char *kafka_access_schema(void);
+
 /* A column of the i-th row that it returned; a number, where NULL is 0; a text in the caller's context. */
 extern Datum kafka_access_column(uint64 i, int number, bool *isnull);
 extern int64 kafka_access_int(uint64 i, int number);
+extern bool kafka_access_bool(int number);	/* of the first row, and no NULL */
 extern char *kafka_access_text(const KafkaAccess *access, uint64 i, int number);
 
 /* A type of the extension's. */
 extern Oid	kafka_access_type(const KafkaAccess *access, const char *name);
 
-#endif							/* KAFKA_SUBSCRIPTION_ACCESS_H */
+#endif							/* KAFKA_ACCESS_H */

@@ -1,5 +1,5 @@
 /*
- * subscription_access.c
+ * access.c
  *		Statements on the extension's own tables, which no role may write to.
  */
 #include "postgres.h"
@@ -17,7 +17,13 @@
 
 #include "compat.h"
 #include "outbox.h"
-#include "subscription_access.h"
+#include "access.h"
+
+const char *
+kafka_access_schema(void)
+{
+	return quote_identifier(get_namespace_name(KafkaOutboxSchema()));
+}
 
 KafkaAccess
 kafka_access_begin(void)
@@ -35,7 +41,7 @@ kafka_access_begin(void)
 	if (access.snapshot)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
-	access.schema = quote_identifier(get_namespace_name(KafkaOutboxSchema()));
+	access.schema = kafka_access_schema();
 	return access;
 }
 
@@ -57,7 +63,7 @@ kafka_access_execute(const char *sql, int nargs, Oid *types, Datum *values, cons
 	int			rc = SPI_execute_with_args(sql, nargs, types, values, nulls, false, 0);
 
 	if (rc != expected)
-		elog(ERROR, "unexpected result of a subscription's statement: %s",
+		elog(ERROR, "unexpected result of a statement: %s",
 			 SPI_result_code_string(rc));
 }
 
@@ -74,6 +80,14 @@ kafka_access_int(uint64 i, int number)
 	Datum		datum = kafka_access_column(i, number, &isnull);
 
 	return isnull ? 0 : DatumGetInt64(datum);
+}
+
+bool
+kafka_access_bool(int number)
+{
+	bool		isnull;
+
+	return DatumGetBool(kafka_access_column(0, number, &isnull));
 }
 
 char *
