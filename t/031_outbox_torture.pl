@@ -1,7 +1,7 @@
 # 031_outbox_torture.pl
 #		Clients commit and roll back while the relay, the server and Kafka are killed again and again: a
 #		reader of committed messages finds what was committed, once each, the changes of a row in order.
-#		OUTBOX_TORTURE says for how many seconds (default 25).
+#		OUTBOX_TORTURE says for how many seconds (default 15).
 use strict;
 use warnings;
 
@@ -10,7 +10,7 @@ use KafkaFdw::Test;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-my $seconds = $ENV{OUTBOX_TORTURE} || 25;
+my $seconds = $ENV{OUTBOX_TORTURE} || 15;
 my $clients = 3;
 
 my $broker = KafkaFdw::Test->new_broker('torture');
