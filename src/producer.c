@@ -391,10 +391,21 @@ handle_refusal(KafkaBatch *batch, const KafkaOutgoing *message, rd_kafka_resp_er
 	sender->nunstored++;
 	if (sender->pending > 0)
 		kafka_sender_break_off(sender);
+	/* The code says no more than that; the producer knows which error it was. */
+	if (err == RD_KAFKA_RESP_ERR__FATAL)
+	{
+		char		fatal[256];
+		rd_kafka_resp_err_t first = rd_kafka_fatal_error(sender->handle->rk, fatal, sizeof(fatal));
+
+		sender->handle->stale = true;
+		if (first != RD_KAFKA_RESP_ERR_NO_ERROR)
+		{
+			err = first;
+			cause = KafkaConnectionCause(sender->handle, err, fatal);
+		}
+	}
 	if (cause == NULL)
 		cause = KafkaConnectionCause(sender->handle, err, NULL);
-	if (err == RD_KAFKA_RESP_ERR__FATAL)
-		sender->handle->stale = true;
 	kafka_sender_raise(sender, KafkaConnectionSqlState(err), false, sender->nadded, batch->topic,
 					   -1, cause, kafka_sender_hint(err));
 }

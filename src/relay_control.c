@@ -65,10 +65,10 @@ set_stopped(FunctionCallInfo fcinfo, bool stopped)
 
 	access = kafka_access_begin();
 	kafka_access_execute(psprintf("UPDATE %s.kafka_relay SET stopped = $2, "
-								 "state = CASE WHEN $2 OR state = 'fenced' THEN state ELSE 'starting' END "
-								 "WHERE serverid = $1 RETURNING serverid, mapping::oid",
-								 kafka_access_schema()),
-						2, types, values, NULL, SPI_OK_UPDATE_RETURNING);
+								  "state = CASE WHEN $2 OR state = 'fenced' THEN state ELSE 'starting' END "
+								  "WHERE serverid = $1 RETURNING serverid, mapping::oid",
+								  kafka_access_schema()),
+						 2, types, values, NULL, SPI_OK_UPDATE_RETURNING);
 	if (SPI_processed > 0)
 		wake_returned();
 	else if (!stopped)
@@ -167,10 +167,10 @@ kafka_adopt(PG_FUNCTION_ARGS)
 	values[1] = ObjectIdGetDatum(MyDatabaseId);
 	values[2] = BoolGetDatum(copy);
 	kafka_access_execute(psprintf("UPDATE %s.kafka_relay SET identity = pg_catalog.gen_random_uuid(), "
-								 "system_identifier = $1, databaseid = $2, state = 'starting', pid = NULL "
-								 "WHERE $3 OR state = 'fenced' RETURNING serverid, mapping::oid",
-								 kafka_access_schema()),
-						3, types, values, NULL, SPI_OK_UPDATE_RETURNING);
+								  "system_identifier = $1, databaseid = $2, state = 'starting', pid = NULL "
+								  "WHERE $3 OR state = 'fenced' RETURNING serverid, mapping::oid",
+								  kafka_access_schema()),
+						 3, types, values, NULL, SPI_OK_UPDATE_RETURNING);
 	nadopted = SPI_processed;
 	wake_returned();
 	kafka_access_end(&access);

@@ -68,15 +68,15 @@ looks_sent(int n)
 	const char *schema = kafka_access_schema();
 
 	kafka_access_execute(psprintf("SELECT NOT EXISTS (SELECT FROM %s.kafka_relay_progress p, "
-								 "LATERAL (SELECT id, xid FROM %s.kafka_outbox_%d "
-								 "WHERE serverid = p.serverid AND mapping = p.mapping "
-								 "ORDER BY id DESC LIMIT 1) o "
-								 "WHERE EXISTS (SELECT FROM pg_catalog.pg_foreign_server s "
-								 "WHERE s.oid = p.serverid) AND NOT (pg_catalog.pg_visible_in_snapshot(o.xid, p.done) "
-								 "OR p.round IS NOT NULL AND o.id <= p.last_id "
-								 "AND pg_catalog.pg_visible_in_snapshot(o.xid, p.round)))",
-								 schema, schema, n),
-						0, NULL, NULL, NULL, SPI_OK_SELECT);
+								  "LATERAL (SELECT id, xid FROM %s.kafka_outbox_%d "
+								  "WHERE serverid = p.serverid AND mapping = p.mapping "
+								  "ORDER BY id DESC LIMIT 1) o "
+								  "WHERE EXISTS (SELECT FROM pg_catalog.pg_foreign_server s "
+								  "WHERE s.oid = p.serverid) AND NOT (pg_catalog.pg_visible_in_snapshot(o.xid, p.done) "
+								  "OR p.round IS NOT NULL AND o.id <= p.last_id "
+								  "AND pg_catalog.pg_visible_in_snapshot(o.xid, p.round)))",
+								  schema, schema, n),
+						 0, NULL, NULL, NULL, SPI_OK_SELECT);
 	return kafka_access_bool(1);
 }
 
@@ -85,12 +85,12 @@ static void
 bury_orphans(int n)
 {
 	kafka_access_execute(psprintf("INSERT INTO %s.kafka_dead_letters (relay, topic, partition, "
-								 "\"timestamp\", key, value, headers, error, role) "
-								 "SELECT server, topic, partition, \"timestamp\", key, value, headers, "
-								 "'the server was dropped before the message was sent', role "
-								 "FROM %s AND NOT EXISTS (SELECT FROM pg_catalog.pg_foreign_server s "
-								 "WHERE s.oid = o.serverid)", kafka_access_schema(), unsent_rows(n)),
-						0, NULL, NULL, NULL, SPI_OK_INSERT);
+								  "\"timestamp\", key, value, headers, error, role) "
+								  "SELECT server, topic, partition, \"timestamp\", key, value, headers, "
+								  "'the server was dropped before the message was sent', role "
+								  "FROM %s AND NOT EXISTS (SELECT FROM pg_catalog.pg_foreign_server s "
+								  "WHERE s.oid = o.serverid)", kafka_access_schema(), unsent_rows(n)),
+						 0, NULL, NULL, NULL, SPI_OK_INSERT);
 }
 
 /* True where a row has not been sent, and can be. Nobody can add to the table now. */
@@ -98,9 +98,9 @@ static bool
 has_unsent_rows(int n)
 {
 	kafka_access_execute(psprintf("SELECT EXISTS (SELECT FROM %s AND EXISTS (SELECT FROM "
-								 "pg_catalog.pg_foreign_server s WHERE s.oid = o.serverid))",
-								 unsent_rows(n)),
-						0, NULL, NULL, NULL, SPI_OK_SELECT);
+								  "pg_catalog.pg_foreign_server s WHERE s.oid = o.serverid))",
+								  unsent_rows(n)),
+						 0, NULL, NULL, NULL, SPI_OK_SELECT);
 	return kafka_access_bool(1);
 }
 
@@ -120,7 +120,7 @@ try_to_empty(int n)
 	{
 		bury_orphans(n);
 		kafka_access_execute(psprintf("TRUNCATE %s.kafka_outbox_%d", kafka_access_schema(), n), 0, NULL,
-							NULL, NULL, SPI_OK_UTILITY);
+							 NULL, NULL, SPI_OK_UTILITY);
 		emptied = true;
 	}
 	PopActiveSnapshot();
@@ -143,7 +143,7 @@ forget_dropped(void)
 						 "WHERE o.serverid = r.serverid AND o.mapping = r.mapping)", schema, n);
 	for (int i = 0; i < lengthof(tables); i++)
 		kafka_access_execute(psprintf("DELETE FROM %s.%s r WHERE %s", schema, tables[i], condition.data), 0,
-							NULL, NULL, NULL, SPI_OK_DELETE);
+							 NULL, NULL, NULL, SPI_OK_DELETE);
 }
 
 /*
@@ -163,17 +163,17 @@ shrink_progress(void)
 		return;
 	PushActiveSnapshot(GetLatestSnapshot());
 	kafka_access_execute(psprintf("SELECT pg_catalog.array_agg(p) FROM %s.kafka_relay_progress p", schema),
-						0, NULL, NULL, NULL, SPI_OK_SELECT);
+						 0, NULL, NULL, NULL, SPI_OK_SELECT);
 	rows = kafka_access_column(0, 1, &isnull);
 	if (!isnull)
 	{
 		Oid			type = get_array_type(get_rel_type_id(table));
 
 		kafka_access_execute(psprintf("TRUNCATE %s.kafka_relay_progress", schema), 0, NULL, NULL, NULL,
-							SPI_OK_UTILITY);
+							 SPI_OK_UTILITY);
 		kafka_access_execute(psprintf("INSERT INTO %s.kafka_relay_progress "
-									 "SELECT (p).* FROM pg_catalog.unnest($1) p", schema),
-							1, &type, &rows, NULL, SPI_OK_INSERT);
+									  "SELECT (p).* FROM pg_catalog.unnest($1) p", schema),
+							 1, &type, &rows, NULL, SPI_OK_INSERT);
 	}
 	PopActiveSnapshot();
 }
@@ -187,7 +187,7 @@ kafka_relay_rotate(void)
 	bool		isnull;
 
 	kafka_access_execute(psprintf("SELECT n FROM %s.kafka_outbox_current", schema), 0, NULL, NULL, NULL,
-						SPI_OK_SELECT);
+						 SPI_OK_SELECT);
 	current = DatumGetInt32(kafka_access_column(0, 1, &isnull));
 	for (int n = 0; n < KAFKA_OUTBOX_TABLES; n++)
 	{
@@ -196,8 +196,8 @@ kafka_relay_rotate(void)
 	}
 	if (empty >= 0 && table_size(outbox_table(current)) / 1024 >= kafka_outbox_segment_size)
 		kafka_access_execute(psprintf("UPDATE %s.kafka_outbox_current SET n = %d WHERE n = %d", schema,
-									 empty, current),
-							0, NULL, NULL, NULL, SPI_OK_UPDATE);
+									  empty, current),
+							 0, NULL, NULL, NULL, SPI_OK_UPDATE);
 	forget_dropped();
 	shrink_progress();
 }

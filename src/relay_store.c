@@ -90,9 +90,9 @@ kafka_relay_is_copy(void)
 	values[0] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[1] = ObjectIdGetDatum(MyDatabaseId);
 	kafka_access_execute(psprintf("SELECT EXISTS (SELECT FROM %s.kafka_relay "
-								 "WHERE system_identifier <> $1 OR databaseid <> $2)",
-								 kafka_access_schema()),
-						2, types, values, NULL, SPI_OK_SELECT);
+								  "WHERE system_identifier <> $1 OR databaseid <> $2)",
+								  kafka_access_schema()),
+						 2, types, values, NULL, SPI_OK_SELECT);
 	return kafka_access_bool(1);
 }
 
@@ -113,14 +113,14 @@ load_relay(RelayState *state, MemoryContext context)
 	values[5] = ObjectIdGetDatum(MyDatabaseId);
 	values[6] = BoolGetDatum(copy);
 	kafka_access_execute(psprintf("INSERT INTO %s.kafka_relay AS r (serverid, mapping, server, pid, "
-								 "system_identifier, databaseid, identity, state) "
-								 "VALUES ($1, $2, $3, $4, $5, $6, pg_catalog.gen_random_uuid(), "
-								 "CASE WHEN $7 THEN 'fenced' ELSE 'running' END) "
-								 "ON CONFLICT (serverid, mapping) DO UPDATE SET server = $3, pid = $4, "
-								 "state = CASE WHEN $7 OR r.state = 'fenced' THEN 'fenced' "
-								 "ELSE 'running' END "
-								 "RETURNING identity::text, stopped, state = 'fenced'", schema),
-						7, types, values, NULL, SPI_OK_INSERT_RETURNING);
+								  "system_identifier, databaseid, identity, state) "
+								  "VALUES ($1, $2, $3, $4, $5, $6, pg_catalog.gen_random_uuid(), "
+								  "CASE WHEN $7 THEN 'fenced' ELSE 'running' END) "
+								  "ON CONFLICT (serverid, mapping) DO UPDATE SET server = $3, pid = $4, "
+								  "state = CASE WHEN $7 OR r.state = 'fenced' THEN 'fenced' "
+								  "ELSE r.state END "
+								  "RETURNING identity::text, stopped, state = 'fenced'", schema),
+						 7, types, values, NULL, SPI_OK_INSERT_RETURNING);
 	state->identity = text_column(1, context);
 	state->stopped = kafka_access_bool(2);
 	state->fenced = kafka_access_bool(3);
@@ -139,13 +139,13 @@ load_progress(RelayState *state, MemoryContext context)
 	values[0] = ObjectIdGetDatum(state->serverid);
 	values[1] = ObjectIdGetDatum(state->mapping);
 	kafka_access_execute(psprintf("INSERT INTO %s.kafka_relay_progress (serverid, mapping, done, done_id, "
-								 "round_id, last_id) VALUES ($1, $2, '" NOTHING_DONE "', 0, 0, 0) "
-								 "ON CONFLICT DO NOTHING", schema),
-						2, types, values, NULL, SPI_OK_INSERT);
+								  "round_id, last_id) VALUES ($1, $2, '" NOTHING_DONE "', 0, 0, 0) "
+								  "ON CONFLICT DO NOTHING", schema),
+						 2, types, values, NULL, SPI_OK_INSERT);
 	kafka_access_execute(psprintf("SELECT done::text, done_id, round::text, round_id, last_id, batch, "
-								 "batch_to, batch_rows, excluded, ctid FROM %s.kafka_relay_progress "
-								 "WHERE serverid = $1 AND mapping = $2", schema),
-						2, types, values, NULL, SPI_OK_SELECT);
+								  "batch_to, batch_rows, excluded, ctid FROM %s.kafka_relay_progress "
+								  "WHERE serverid = $1 AND mapping = $2", schema),
+						 2, types, values, NULL, SPI_OK_SELECT);
 	if (SPI_processed != 1)
 		elog(ERROR, "the relay's progress is missing");
 	state->done = text_column(1, context);
@@ -180,9 +180,9 @@ int64
 kafka_relay_last_given_id(void)
 {
 	kafka_access_execute(psprintf("SELECT coalesce(pg_catalog.pg_sequence_last_value(%s), 0)",
-								 quote_literal_cstr(psprintf("%s.kafka_outbox_id",
-															 kafka_access_schema()))),
-						0, NULL, NULL, NULL, SPI_OK_SELECT);
+								  quote_literal_cstr(psprintf("%s.kafka_outbox_id",
+															  kafka_access_schema()))),
+						 0, NULL, NULL, NULL, SPI_OK_SELECT);
 	return int_column(1);
 }
 
@@ -191,7 +191,7 @@ kafka_relay_begin_round(RelayState *state, MemoryContext context)
 {
 	PushActiveSnapshot(GetLatestSnapshot());
 	kafka_access_execute("SELECT pg_catalog.pg_current_snapshot()::text", 0, NULL, NULL, NULL,
-						SPI_OK_SELECT);
+						 SPI_OK_SELECT);
 	PopActiveSnapshot();
 	state->round = text_column(1, context);
 	state->round_id = state->known_id;
@@ -387,11 +387,11 @@ kafka_relay_save(RelayState *state, int64 sent, int64 refused)
 	values[12] = Int64GetDatum(refused);
 	values[13] = PointerGetDatum(&state->ctid);
 	kafka_access_execute(psprintf("%s AND ctid = $14 RETURNING ctid", sql), 14, types, values, nulls,
-						SPI_OK_UPDATE_RETURNING);
+						 SPI_OK_UPDATE_RETURNING);
 	/* Somebody has vacuumed the table in full, or emptied it (relay_rotate.c). */
 	if (SPI_processed == 0)
 		kafka_access_execute(psprintf("%s RETURNING ctid", sql), 13, types, values, nulls,
-							SPI_OK_UPDATE_RETURNING);
+							 SPI_OK_UPDATE_RETURNING);
 	if (SPI_processed == 0)
 		elog(ERROR, "the relay's progress is missing");
 	state->ctid = *(ItemPointer) DatumGetPointer(kafka_access_column(0, 1, &isnull));
@@ -410,10 +410,10 @@ kafka_relay_note(const RelayState *state, const char *what, const char *error)
 	values[2] = CStringGetTextDatum(what);
 	values[3] = error ? CStringGetTextDatum(error) : (Datum) 0;
 	kafka_access_execute(psprintf("UPDATE %s.kafka_relay SET state = $3, "
-								 "last_error = coalesce($4, last_error), last_error_at = CASE "
-								 "WHEN $4 IS NULL THEN last_error_at ELSE pg_catalog.clock_timestamp() END "
-								 "WHERE serverid = $1 AND mapping = $2", kafka_access_schema()),
-						4, types, values, error ? NULL : "   n", SPI_OK_UPDATE);
+								  "last_error = coalesce($4, last_error), last_error_at = CASE "
+								  "WHEN $4 IS NULL THEN last_error_at ELSE pg_catalog.clock_timestamp() END "
+								  "WHERE serverid = $1 AND mapping = $2", kafka_access_schema()),
+						 4, types, values, error ? NULL : "   n", SPI_OK_UPDATE);
 }
 
 void
@@ -425,8 +425,8 @@ kafka_relay_stop_itself(const RelayState *state)
 	values[0] = ObjectIdGetDatum(state->serverid);
 	values[1] = ObjectIdGetDatum(state->mapping);
 	kafka_access_execute(psprintf("UPDATE %s.kafka_relay SET stopped = true "
-								 "WHERE serverid = $1 AND mapping = $2", kafka_access_schema()),
-						2, types, values, NULL, SPI_OK_UPDATE);
+								  "WHERE serverid = $1 AND mapping = $2", kafka_access_schema()),
+						 2, types, values, NULL, SPI_OK_UPDATE);
 }
 
 bool
@@ -438,7 +438,7 @@ kafka_relay_is_stopped(const RelayState *state)
 	values[0] = ObjectIdGetDatum(state->serverid);
 	values[1] = ObjectIdGetDatum(state->mapping);
 	kafka_access_execute(psprintf("SELECT stopped FROM %s.kafka_relay WHERE serverid = $1 AND mapping = $2",
-								 kafka_access_schema()), 2, types, values, NULL, SPI_OK_SELECT);
+								  kafka_access_schema()), 2, types, values, NULL, SPI_OK_SELECT);
 	return SPI_processed == 0 || kafka_access_bool(1);
 }
 

@@ -338,6 +338,9 @@ $cluster->kill($gone);
 is(rows("SELECT count(*) FROM kafka_topics() WHERE topic = '$topic'"), '1', 'topics without a node');
 becomes("SELECT count(*) FROM kafka_partitions('$topic') WHERE high IS NOT NULL AND leader <> $gone", '6',
 	'partitions have other leaders');
+# Another node has to take the group over, and reads it from its log.
+becomes(qq{SELECT state, members FROM kafka_groups() WHERE "group" = '$group'}, 'Stable|2',
+	'another node has the group');
 # The cluster forgets by itself what the group had of the topic that was deleted.
 like((sql_lag($group))[1], qr/^(?:\Q$group\E\|.*\n?){6,7}$/, 'the lag of a group that lost its coordinator');
 is(rows(qq{SELECT state, members FROM kafka_groups() WHERE "group" = '$group'}), 'Stable|2',

@@ -111,8 +111,8 @@ is(sql('SELECT count(*) FROM kafka_subscription_offset'), '0', 'and nothing is l
 #----------------------------------------------------------------------
 
 sql(qq{
-	SELECT kafka_subscribe('n', 'n_in', 'n');
-	SELECT kafka_send('$topic.n', x, server => 'kafka') FROM unnest(ARRAY['1', '2', '-3', '4']) x});
+	SELECT kafka_send('$topic.n', x, server => 'kafka') FROM unnest(ARRAY['1', '2', '-3', '4']) x;
+	SELECT kafka_subscribe('n', 'n_in', 'n')});
 wait_for(q{SELECT state = 'stopped' FROM kafka_subscriptions}, 'a constraint stops it');
 like(error('n'), qr/violates check constraint "n_value_check"/, 'and the reason is there');
 wait_for("SELECT ($workers) = 0", 'without a worker');
