@@ -254,43 +254,11 @@ CREATE INDEX kafka_outbox_0_xid ON @extschema@.kafka_outbox_0 (xid, id);
 COMMENT ON TABLE @extschema@.kafka_outbox_0
     IS 'messages that wait for a relay, or were sent by one; see the view kafka_outbox';
 
-CREATE TABLE @extschema@.kafka_outbox_1 (
-    id pg_catalog.int8 NOT NULL,
-    xid pg_catalog.xid8 NOT NULL,
-    serverid pg_catalog.oid NOT NULL,
-    mapping pg_catalog.regrole NOT NULL,
-    server pg_catalog.text NOT NULL,
-    role pg_catalog.regrole NOT NULL,
-    queued_at pg_catalog.timestamptz NOT NULL,
-    topic pg_catalog.text NOT NULL,
-    partition pg_catalog.int4,
-    key pg_catalog.bytea,
-    value pg_catalog.bytea,
-    headers @extschema@.kafka_header[],
-    "timestamp" pg_catalog.timestamptz
-);
-CREATE INDEX kafka_outbox_1_id ON @extschema@.kafka_outbox_1 (serverid, mapping, id);
-CREATE INDEX kafka_outbox_1_xid ON @extschema@.kafka_outbox_1 (xid, id);
+CREATE TABLE @extschema@.kafka_outbox_1 (LIKE @extschema@.kafka_outbox_0 INCLUDING ALL);
 COMMENT ON TABLE @extschema@.kafka_outbox_1
     IS 'messages that wait for a relay, or were sent by one; see the view kafka_outbox';
 
-CREATE TABLE @extschema@.kafka_outbox_2 (
-    id pg_catalog.int8 NOT NULL,
-    xid pg_catalog.xid8 NOT NULL,
-    serverid pg_catalog.oid NOT NULL,
-    mapping pg_catalog.regrole NOT NULL,
-    server pg_catalog.text NOT NULL,
-    role pg_catalog.regrole NOT NULL,
-    queued_at pg_catalog.timestamptz NOT NULL,
-    topic pg_catalog.text NOT NULL,
-    partition pg_catalog.int4,
-    key pg_catalog.bytea,
-    value pg_catalog.bytea,
-    headers @extschema@.kafka_header[],
-    "timestamp" pg_catalog.timestamptz
-);
-CREATE INDEX kafka_outbox_2_id ON @extschema@.kafka_outbox_2 (serverid, mapping, id);
-CREATE INDEX kafka_outbox_2_xid ON @extschema@.kafka_outbox_2 (xid, id);
+CREATE TABLE @extschema@.kafka_outbox_2 (LIKE @extschema@.kafka_outbox_0 INCLUDING ALL);
 COMMENT ON TABLE @extschema@.kafka_outbox_2
     IS 'messages that wait for a relay, or were sent by one; see the view kafka_outbox';
 

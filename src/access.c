@@ -82,6 +82,21 @@ kafka_access_int(uint64 i, int number)
 	return isnull ? 0 : DatumGetInt64(datum);
 }
 
+const char *
+kafka_access_bytes(uint64 i, int number, Size *len)
+{
+	bool		isnull;
+	Datum		datum = kafka_access_column(i, number, &isnull);
+	struct varlena *bytes;
+
+	*len = 0;
+	if (isnull)
+		return NULL;
+	bytes = PG_DETOAST_DATUM_PACKED(datum);
+	*len = VARSIZE_ANY_EXHDR(bytes);
+	return memcpy(palloc(*len + 1), VARDATA_ANY(bytes), *len);
+}
+
 bool
 kafka_access_bool(int number)
 {

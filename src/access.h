@@ -38,6 +38,9 @@ extern int64 kafka_access_int(uint64 i, int number);
 extern bool kafka_access_bool(int number);	/* of the first row, and no NULL */
 extern char *kafka_access_text(const KafkaAccess *access, uint64 i, int number);
 
+/* A bytea's bytes, copied into the current context; NULL where it is NULL. */
+extern const char *kafka_access_bytes(uint64 i, int number, Size *len);
+
 /* A type of the extension's. */
 extern Oid	kafka_access_type(const KafkaAccess *access, const char *name);
 

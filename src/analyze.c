@@ -157,7 +157,7 @@ open_sample(Relation rel)
 	request.end_given = table->end_given;
 	request.max_timestamp_skew = -1;
 	request.boxes = KafkaRangeAll();
-	request.now = (GetCurrentStatementStartTimestamp() + KAFKA_EPOCH_DIFFERENCE_US) / 1000;
+	request.now = kafka_timestamptz_to_ms(GetCurrentStatementStartTimestamp());
 	request.sampled = true;
 	request.max_search = SEARCH_MESSAGES;
 	sample->ranges = KafkaResolve(sample->consumer, KafkaConsumerSnapshot(sample->consumer),

@@ -126,7 +126,7 @@ stored_value(Oid type, Datum value)
 		case INT4OID:
 			return DatumGetInt32(value);
 		case TIMESTAMPTZOID:
-			return (DatumGetTimestampTz(value) + KAFKA_EPOCH_DIFFERENCE_US) / 1000;
+			return kafka_timestamptz_to_ms(DatumGetTimestampTz(value));
 		default:
 			return DatumGetInt64(value);
 	}

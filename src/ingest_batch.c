@@ -91,19 +91,6 @@ take_room(KafkaIngestBatch *batch, Size size)
 	return result;
 }
 
-/* Copy bytes to where *p points, and move that on. */
-static const char *
-copy_bytes(char **p, const char *bytes, Size len)
-{
-	char	   *result = *p;
-
-	if (bytes == NULL)
-		return NULL;
-	memcpy(result, bytes, len);
-	*p += len;
-	return result;
-}
-
 void
 KafkaIngestBatchAdd(KafkaIngestBatch *batch, const KafkaMessage *message, const KafkaHeader *headers,
 					int nheaders)
@@ -135,12 +122,12 @@ KafkaIngestBatchAdd(KafkaIngestBatch *batch, const KafkaMessage *message, const 
 		for (int i = 0; i < nheaders; i++)
 		{
 			list->headers[i] = headers[i];
-			list->headers[i].name = copy_bytes(&p, headers[i].name, strlen(headers[i].name) + 1);
-			list->headers[i].value = copy_bytes(&p, headers[i].value, headers[i].len);
+			list->headers[i].name = kafka_copy_bytes(&p, headers[i].name, strlen(headers[i].name) + 1);
+			list->headers[i].value = kafka_copy_bytes(&p, headers[i].value, headers[i].len);
 		}
 	}
-	copy->key = copy_bytes(&p, message->key, message->keylen);
-	copy->value = copy_bytes(&p, message->value, message->valuelen);
+	copy->key = kafka_copy_bytes(&p, message->key, message->keylen);
+	copy->value = kafka_copy_bytes(&p, message->value, message->valuelen);
 	batch->nmessages++;
 	batch->nshown++;
 	batch->bytes += size + sizeof(KafkaMessage);

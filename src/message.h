@@ -58,4 +58,24 @@ kafka_ms_to_timestamptz(int64 ms)
 	return (ms - KAFKA_EPOCH_DIFFERENCE_US / 1000) * 1000;
 }
 
+/* Towards zero of 1970. */
+static inline int64
+kafka_timestamptz_to_ms(int64 timestamp)
+{
+	return (timestamp + KAFKA_EPOCH_DIFFERENCE_US) / 1000;
+}
+
+/* Copy bytes to where *to points, and move that on; NULL stays NULL. */
+static inline const char *
+kafka_copy_bytes(char **to, const char *from, Size len)
+{
+	char	   *start = *to;
+
+	if (from == NULL)
+		return NULL;
+	memcpy(start, from, len);
+	*to += len;
+	return start;
+}
+
 #endif							/* KAFKA_MESSAGE_H */

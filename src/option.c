@@ -244,6 +244,13 @@ look_up(DefElem *def, KafkaObject object, const char *kind, const char *name, Ka
 				 errhint("Drop the option: this version of kafka_fdw does not have it there.")));
 }
 
+Oid
+KafkaOptionMappingRole(Oid serverid, Oid userid)
+{
+	return SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(userid),
+								 ObjectIdGetDatum(serverid)) ? userid : InvalidOid;
+}
+
 /* The user mapping's options, and its OID; public's where the role has none of its own. */
 static List *
 mapping_options(Oid serverid, Oid userid, Oid *umid)

@@ -142,6 +142,9 @@ typedef struct KafkaColumn
  */
 extern KafkaServer *KafkaOptionGetServer(Oid serverid, Oid userid);
 
+/* Whose user mapping that is: the role, or InvalidOid for public's, and where there is none. */
+extern Oid	KafkaOptionMappingRole(Oid serverid, Oid userid);
+
 /* The same for a foreign table, with the properties it sets for its topic. */
 extern KafkaTable *KafkaOptionGetTable(Oid relid, Oid userid);
 

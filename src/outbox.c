@@ -130,6 +130,12 @@ outbox_table(Oid schema, int n)
 	return find_relation(schema, name);
 }
 
+Oid
+KafkaOutboxTable(int n)
+{
+	return outbox_table(KafkaOutboxSchema(), n);
+}
+
 /* The table in use, as of now. */
 static int
 current_table(Oid schema)
@@ -183,10 +189,9 @@ choose_table(void)
  * takes disk space all the same.
  */
 static void
-check_size(void)
+check_size(TimestampTz now)
 {
 	static TimestampTz looked_at = 0;
-	TimestampTz now = GetCurrentTimestamp();
 	Oid			schema;
 	int64		size = 0;
 
@@ -210,16 +215,6 @@ check_size(void)
 	looked_at = now;			/* a warning each time would be one for each row */
 }
 
-/* Whose user mapping counts: the role's own, or public's. */
-static Oid
-mapping_role(const KafkaServer *server)
-{
-	if (SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(server->userid),
-							  ObjectIdGetDatum(server->serverid)))
-		return server->userid;
-	return InvalidOid;
-}
-
 static Datum
 bytea_datum(const char *data, Size len, bool *isnull)
 {
@@ -230,13 +225,14 @@ bytea_datum(const char *data, Size len, bool *isnull)
 int64
 KafkaOutboxAdd(const KafkaServer *server, const char *topic, const KafkaOutgoing *message)
 {
-	Oid			mapping = mapping_role(server);
+	Oid			mapping = KafkaOptionMappingRole(server->serverid, server->userid);
 	Relation	rel;
 	Datum		values[OUTBOX_NCOLUMNS] = {0};
 	bool		nulls[OUTBOX_NCOLUMNS] = {false};
+	TimestampTz now = GetCurrentTimestamp();
 	int64		id;
 
-	check_size();
+	check_size(now);
 	if (!OidIsValid(target_table))
 		choose_table();
 	rel = table_open(target_table, NoLock);
@@ -250,7 +246,7 @@ KafkaOutboxAdd(const KafkaServer *server, const char *topic, const KafkaOutgoing
 	values[OUTBOX_MAPPING] = ObjectIdGetDatum(mapping);
 	values[OUTBOX_SERVER] = CStringGetTextDatum(server->name);
 	values[OUTBOX_ROLE] = ObjectIdGetDatum(server->userid);
-	values[OUTBOX_QUEUED_AT] = TimestampTzGetDatum(GetCurrentTimestamp());
+	values[OUTBOX_QUEUED_AT] = TimestampTzGetDatum(now);
 	values[OUTBOX_TOPIC] = CStringGetTextDatum(topic);
 	values[OUTBOX_PARTITION] = Int32GetDatum(message->partition);
 	nulls[OUTBOX_PARTITION] = message->partition == KAFKA_ANY_PARTITION;

@@ -13,6 +13,9 @@
 /* The extension's schema, which its tables are in; an error where there is no extension. */
 extern Oid	KafkaOutboxSchema(void);
 
+/* The n-th of the tables. */
+extern Oid	KafkaOutboxTable(int n);
+
 /*
  * Store a message; its id. The caller has checked that the current role may send to the topic; the
  * relay checks again. Raises 53100 where the outbox is full.

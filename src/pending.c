@@ -123,19 +123,6 @@ get_target(const KafkaServer *server, const char *topic)
 	return target;
 }
 
-/* Copy bytes to where the chunk goes on; NULL stays NULL. */
-static const char *
-copy_bytes(char **to, const char *from, Size len)
-{
-	char	   *start = *to;
-
-	if (from == NULL)
-		return NULL;
-	memcpy(start, from, len);
-	*to += len;
-	return start;
-}
-
 /* What a message takes in one chunk. */
 static Size
 chunk_size(const KafkaOutgoing *message)
@@ -162,14 +149,14 @@ copy_message(const KafkaOutgoing *message, Size size)
 	copy->size = size;
 	copy->message = *message;
 	copy->message.headers = message->nheaders > 0 ? headers : NULL;
-	copy->message.key = copy_bytes(&to, message->key, message->keylen);
-	copy->message.value = copy_bytes(&to, message->value, message->valuelen);
+	copy->message.key = kafka_copy_bytes(&to, message->key, message->keylen);
+	copy->message.value = kafka_copy_bytes(&to, message->value, message->valuelen);
 	for (int i = 0; i < message->nheaders; i++)
 	{
 		const KafkaHeader *header = &message->headers[i];
 
-		headers[i].name = copy_bytes(&to, header->name, strlen(header->name) + 1);
-		headers[i].value = copy_bytes(&to, header->value, header->len);
+		headers[i].name = kafka_copy_bytes(&to, header->name, strlen(header->name) + 1);
+		headers[i].value = kafka_copy_bytes(&to, header->value, header->len);
 		headers[i].len = header->len;
 	}
 	return copy;

@@ -364,6 +364,7 @@ handle_refusal(KafkaBatch *batch, const KafkaOutgoing *message, rd_kafka_resp_er
 {
 	Sender	   *sender = batch->sender;
 	const char *cause = NULL;
+	char		fatal[256];
 
 	if (err == RD_KAFKA_RESP_ERR__QUEUE_FULL && sender->pending > 0)
 	{
@@ -391,19 +392,10 @@ handle_refusal(KafkaBatch *batch, const KafkaOutgoing *message, rd_kafka_resp_er
 	sender->nunstored++;
 	if (sender->pending > 0)
 		kafka_sender_break_off(sender);
-	/* The code says no more than that; the producer knows which error it was. */
 	if (err == RD_KAFKA_RESP_ERR__FATAL)
-	{
-		char		fatal[256];
-		rd_kafka_resp_err_t first = rd_kafka_fatal_error(sender->handle->rk, fatal, sizeof(fatal));
-
 		sender->handle->stale = true;
-		if (first != RD_KAFKA_RESP_ERR_NO_ERROR)
-		{
-			err = first;
-			cause = KafkaConnectionCause(sender->handle, err, fatal);
-		}
-	}
+	if (kafka_producer_first_error(sender->handle, &err, fatal, sizeof(fatal)))
+		cause = KafkaConnectionCause(sender->handle, err, fatal);
 	if (cause == NULL)
 		cause = KafkaConnectionCause(sender->handle, err, NULL);
 	kafka_sender_raise(sender, KafkaConnectionSqlState(err), false, sender->nadded, batch->topic,

@@ -144,6 +144,22 @@ kafka_sender_hint(rd_kafka_resp_err_t err)
 	}
 }
 
+bool
+kafka_producer_first_error(KafkaHandle *handle, rd_kafka_resp_err_t *err, char *errstr, Size size)
+{
+	char		text[256];
+	rd_kafka_resp_err_t first;
+
+	if (*err != RD_KAFKA_RESP_ERR__FATAL)
+		return false;
+	first = rd_kafka_fatal_error(handle->rk, text, sizeof(text));
+	if (first == RD_KAFKA_RESP_ERR_NO_ERROR)
+		return false;
+	*err = first;
+	strlcpy(errstr, text, size);
+	return true;
+}
+
 /*
  * Raise the failure that a delivery report told of. A timeout where the message may be stored is
  * 08007: nobody knows.
@@ -153,7 +169,6 @@ kafka_sender_raise_report(Sender *sender)
 {
 	Failure    *failure = &sender->failure;
 	KafkaHandle *handle = sender->handle;
-	char		fatal[256];
 	int			code;
 	char	   *cause;
 	const char *hint;
@@ -163,13 +178,12 @@ kafka_sender_raise_report(Sender *sender)
 	handle->stale = true;
 	kafka_producer_forget(handle, failure->topic);
 	/* A producer with a fatal error purges its messages. */
-	if ((failure->err == RD_KAFKA_RESP_ERR__FATAL || failure->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
+	if ((failure->err == RD_KAFKA_RESP_ERR__PURGE_QUEUE ||
 		 failure->err == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT) &&
-		rd_kafka_fatal_error(handle->rk, fatal, sizeof(fatal)) != RD_KAFKA_RESP_ERR_NO_ERROR)
-	{
-		failure->err = rd_kafka_fatal_error(handle->rk, NULL, 0);
-		strlcpy(failure->errstr, fatal, sizeof(failure->errstr));
-	}
+		rd_kafka_fatal_error(handle->rk, NULL, 0) != RD_KAFKA_RESP_ERR_NO_ERROR)
+		failure->err = RD_KAFKA_RESP_ERR__FATAL;
+	(void) kafka_producer_first_error(handle, &failure->err, failure->errstr,
+									  sizeof(failure->errstr));
 	code = KafkaConnectionSqlState(failure->err);
 	hint = kafka_sender_hint(failure->err);
 	cause = KafkaConnectionCause(handle, failure->err, failure->errstr);

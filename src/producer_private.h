@@ -102,6 +102,13 @@ extern void kafka_batch_wait_context(void *arg);
  */
 extern ProducerTopic kafka_batch_lookup(KafkaBatch *batch, int32 partition, int timeout);
 
+/*
+ * A producer that has failed for good says no more than that to whoever calls it: put the error by which it
+ * failed in place of RD_KAFKA_RESP_ERR__FATAL, and its text in errstr. Other errors stay; true for this one.
+ */
+extern bool kafka_producer_first_error(KafkaHandle *handle, rd_kafka_resp_err_t *err, char *errstr,
+									   Size size);
+
 /* The hint for what stops a message, where a sender can say more than others. */
 extern const char *kafka_sender_hint(rd_kafka_resp_err_t err);
 

@@ -157,11 +157,8 @@ raise_failure(KafkaTransactor *transactor, const char *what, rd_kafka_resp_err_t
 	const char *hint;
 
 	handle->stale = true;
-	if (err == RD_KAFKA_RESP_ERR__FATAL)
-	{
-		err = rd_kafka_fatal_error(handle->rk, fatal, sizeof(fatal));
+	if (kafka_producer_first_error(handle, &err, fatal, sizeof(fatal)))
 		errstr = fatal;
-	}
 	hint = KafkaConnectionHint(err);
 	ereport(ERROR,
 			(errcode(is_fenced(err) ? KAFKA_FENCED_SQLSTATE : KafkaConnectionSqlState(err)),

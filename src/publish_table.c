@@ -283,11 +283,8 @@ publish_snapshot(Relation rel, List *relids, const ArgumentList *list, KafkaBatc
 static void
 wake_relay(const KafkaServer *server)
 {
-	bool		own = SearchSysCacheExists2(USERMAPPINGUSERSERVER,
-											ObjectIdGetDatum(server->userid),
-											ObjectIdGetDatum(server->serverid));
-
-	KafkaOutboxWakeRelay(server->serverid, own ? server->userid : InvalidOid);
+	KafkaOutboxWakeRelay(server->serverid,
+						 KafkaOptionMappingRole(server->serverid, server->userid));
 }
 
 Datum

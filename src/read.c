@@ -118,7 +118,7 @@ start_reading(ReadCall *call, KafkaRequest *request, const KafkaSnapshot *snapsh
 
 	request->topic = call->topic;
 	request->max_timestamp_skew = -1;
-	request->now = (GetCurrentStatementStartTimestamp() + KAFKA_EPOCH_DIFFERENCE_US) / 1000;
+	request->now = kafka_timestamptz_to_ms(GetCurrentStatementStartTimestamp());
 	ranges = KafkaResolve(call->consumer, snapshot, request, &nranges);
 	KafkaConsumerStart(call->consumer, ranges, nranges, NULL);
 }

@@ -6,14 +6,12 @@
 
 #include "access/xact.h"
 #include "access/xlog.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/syscache.h"
 
 #include "compat.h"
 #include "module.h"
@@ -58,8 +56,7 @@ set_stopped(FunctionCallInfo fcinfo, bool stopped)
 
 	KafkaSettingCheckWrite(stopped ? "kafka_relay_stop()" : "kafka_relay_start()");
 	serverid = KafkaOptionChooseServer(name, userid);
-	mapping = SearchSysCacheExists2(USERMAPPINGUSERSERVER, ObjectIdGetDatum(userid),
-									ObjectIdGetDatum(serverid)) ? userid : InvalidOid;
+	mapping = KafkaOptionMappingRole(serverid, userid);
 	values[0] = ObjectIdGetDatum(serverid);
 	values[1] = BoolGetDatum(stopped);
 
@@ -131,9 +128,7 @@ renumber(void)
 				 "FROM pg_catalog.pg_foreign_server s WHERE s.srvname = o.server", i, SPI_OK_UPDATE);
 		adopt_by("DELETE FROM %1$s.kafka_outbox_%2$d o USING %1$s.kafka_relay_progress p "
 				 "WHERE p.serverid = o.serverid AND p.mapping = o.mapping "
-				 "AND (pg_catalog.pg_visible_in_snapshot(o.xid, p.done) "
-				 "OR p.round IS NOT NULL AND o.id <= p.last_id "
-				 "AND pg_catalog.pg_visible_in_snapshot(o.xid, p.round))", i, SPI_OK_DELETE);
+				 "AND " KAFKA_RELAY_WAS_SENT, i, SPI_OK_DELETE);
 		adopt_by("UPDATE %1$s.kafka_outbox_%2$d o SET xid = "
 				 "CASE WHEN EXISTS (SELECT FROM %1$s.kafka_relay_progress p "
 				 "WHERE p.serverid = o.serverid AND p.mapping = o.mapping AND p.batch IS NOT NULL "

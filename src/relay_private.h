@@ -11,6 +11,15 @@
 #include "access.h"
 #include "message.h"
 
+/*
+ * In SQL: whether a row o of the outbox was sent, as its relay's row p of kafka_relay_progress has it. The
+ * view kafka_outbox_rows says the same.
+ */
+#define KAFKA_RELAY_WAS_SENT \
+	"(pg_catalog.pg_visible_in_snapshot(o.xid, p.done) " \
+	"OR p.round IS NOT NULL AND o.id <= p.last_id " \
+	"AND pg_catalog.pg_visible_in_snapshot(o.xid, p.round))"
+
 /* A row of the outbox. */
 typedef struct RelayRow
 {

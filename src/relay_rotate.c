@@ -22,18 +22,6 @@
 
 #define MAX_PROGRESS_SIZE (4 * 1024 * 1024)
 
-static Oid
-find_table(const char *name)
-{
-	return get_relname_relid(name, KafkaOutboxSchema());
-}
-
-static Oid
-outbox_table(int n)
-{
-	return find_table(psprintf("kafka_outbox_%d", n));
-}
-
 static int64
 table_size(Oid table)
 {
@@ -56,9 +44,7 @@ unsent_rows(int n)
 
 	return psprintf("%s.kafka_outbox_%d o WHERE NOT EXISTS (SELECT FROM %s.kafka_relay_progress p "
 					"WHERE p.serverid = o.serverid AND p.mapping = o.mapping "
-					"AND (pg_catalog.pg_visible_in_snapshot(o.xid, p.done) "
-					"OR p.round IS NOT NULL AND o.id <= p.last_id "
-					"AND pg_catalog.pg_visible_in_snapshot(o.xid, p.round)))", schema, n, schema);
+					"AND " KAFKA_RELAY_WAS_SENT ")", schema, n, schema);
 }
 
 /* True where the row of each relay that came last was sent: worth a look at all of them. */
@@ -72,9 +58,7 @@ looks_sent(int n)
 								  "WHERE serverid = p.serverid AND mapping = p.mapping "
 								  "ORDER BY id DESC LIMIT 1) o "
 								  "WHERE EXISTS (SELECT FROM pg_catalog.pg_foreign_server s "
-								  "WHERE s.oid = p.serverid) AND NOT (pg_catalog.pg_visible_in_snapshot(o.xid, p.done) "
-								  "OR p.round IS NOT NULL AND o.id <= p.last_id "
-								  "AND pg_catalog.pg_visible_in_snapshot(o.xid, p.round)))",
+								  "WHERE s.oid = p.serverid) AND NOT " KAFKA_RELAY_WAS_SENT ")",
 								  schema, schema, n),
 						 0, NULL, NULL, NULL, SPI_OK_SELECT);
 	return kafka_access_bool(1);
@@ -113,7 +97,7 @@ try_to_empty(int n)
 {
 	bool		emptied = false;
 
-	if (!looks_sent(n) || !ConditionalLockRelationOid(outbox_table(n), AccessExclusiveLock))
+	if (!looks_sent(n) || !ConditionalLockRelationOid(KafkaOutboxTable(n), AccessExclusiveLock))
 		return false;
 	PushActiveSnapshot(GetLatestSnapshot());
 	if (!has_unsent_rows(n))
@@ -153,7 +137,7 @@ forget_dropped(void)
 static void
 shrink_progress(void)
 {
-	Oid			table = find_table("kafka_relay_progress");
+	Oid			table = get_relname_relid("kafka_relay_progress", KafkaOutboxSchema());
 	const char *schema = kafka_access_schema();
 	Datum		rows;
 	bool		isnull;
@@ -191,10 +175,10 @@ kafka_relay_rotate(void)
 	current = DatumGetInt32(kafka_access_column(0, 1, &isnull));
 	for (int n = 0; n < KAFKA_OUTBOX_TABLES; n++)
 	{
-		if (n != current && (is_empty(outbox_table(n)) || try_to_empty(n)))
+		if (n != current && (is_empty(KafkaOutboxTable(n)) || try_to_empty(n)))
 			empty = n;
 	}
-	if (empty >= 0 && table_size(outbox_table(current)) / 1024 >= kafka_outbox_segment_size)
+	if (empty >= 0 && table_size(KafkaOutboxTable(current)) / 1024 >= kafka_outbox_segment_size)
 		kafka_access_execute(psprintf("UPDATE %s.kafka_outbox_current SET n = %d WHERE n = %d", schema,
 									  empty, current),
 							 0, NULL, NULL, NULL, SPI_OK_UPDATE);

@@ -233,22 +233,6 @@ fetch_statement(void)
 	return sql.data;
 }
 
-/* Bytes of a bytea column, in the current context. */
-static const char *
-bytes_column(int row, int number, Size *len)
-{
-	bool		isnull;
-	Datum		datum = kafka_access_column(row, number, &isnull);
-	struct varlena *bytes;
-
-	*len = 0;
-	if (isnull)
-		return NULL;
-	bytes = PG_DETOAST_DATUM_PACKED(datum);
-	*len = VARSIZE_ANY_EXHDR(bytes);
-	return memcpy(palloc(*len + 1), VARDATA_ANY(bytes), *len);
-}
-
 static RelayRow *
 make_row(int i)
 {
@@ -261,15 +245,15 @@ make_row(int i)
 	row->topic = TextDatumGetCString(kafka_access_column(i, 3, &isnull));
 	datum = kafka_access_column(i, 4, &isnull);
 	row->message.partition = isnull ? KAFKA_ANY_PARTITION : DatumGetInt32(datum);
-	row->message.key = bytes_column(i, 5, &row->message.keylen);
-	row->message.value = bytes_column(i, 6, &row->message.valuelen);
+	row->message.key = kafka_access_bytes(i, 5, &row->message.keylen);
+	row->message.value = kafka_access_bytes(i, 6, &row->message.valuelen);
 	datum = kafka_access_column(i, 7, &isnull);
 	if (!isnull)
 		row->message.nheaders = KafkaHeaderFromArray(PointerGetDatum(PG_DETOAST_DATUM_COPY(datum)),
 													 &row->message.headers);
 	datum = kafka_access_column(i, 8, &isnull);
 	row->message.timestamp = isnull ? KAFKA_NO_TIMESTAMP
-		: DatumGetTimestampTz(datum) / 1000 + KAFKA_EPOCH_DIFFERENCE_US / 1000;
+		: kafka_timestamptz_to_ms(DatumGetTimestampTz(datum));
 	return row;
 }
 

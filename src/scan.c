@@ -240,7 +240,7 @@ make_request(ForeignScanState *node, const KafkaScan *scan)
 	request.end_given = table->end_given;
 	request.timestamp_ordered = table->timestamp_ordered;
 	request.max_timestamp_skew = table->max_timestamp_skew;
-	request.now = (GetCurrentStatementStartTimestamp() + KAFKA_EPOCH_DIFFERENCE_US) / 1000;
+	request.now = kafka_timestamptz_to_ms(GetCurrentStatementStartTimestamp());
 	request.boxes = scan->qual ? KafkaQualEvaluate(scan->qual, node->ss.ps.ps_ExprContext)
 		: KafkaRangeAll();
 	return request;

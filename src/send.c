@@ -176,7 +176,7 @@ get_timestamp(TimestampTz timestamp)
 				 errmsg("timestamp \"%s\" is out of Kafka's range", timestamptz_to_str(timestamp)),
 				 errdetail("A message's timestamp is finite and not before 1970.")));
 	/* offset first: what is left is not negative, so that the division rounds down */
-	return (timestamp + KAFKA_EPOCH_DIFFERENCE_US) / 1000;
+	return kafka_timestamptz_to_ms(timestamp);
 }
 
 /* The arguments as a message. */

@@ -201,7 +201,7 @@ find_places(Oid source, Oid owner, const char *start, int *nplaces)
 	request.end = table->end;
 	request.tail = true;
 	request.max_timestamp_skew = -1;
-	request.now = (GetCurrentStatementStartTimestamp() + KAFKA_EPOCH_DIFFERENCE_US) / 1000;
+	request.now = kafka_timestamptz_to_ms(GetCurrentStatementStartTimestamp());
 	request.boxes = KafkaRangeAll();
 	request.sampled = true;
 	consumer = KafkaConsumerOpen(table->server, table->topic, table->read_committed, false);

@@ -75,22 +75,6 @@ kafka_subscription_bury(const KafkaSubscription *subscription, const char *topic
 	kafka_access_end(&access);
 }
 
-/* Bytes of a bytea column; NULL where it is NULL. */
-static const char *
-bytes_column(uint64 i, int number, Size *len)
-{
-	bool		isnull;
-	Datum		datum = kafka_access_column(i, number, &isnull);
-	struct varlena *bytes;
-
-	*len = 0;
-	if (isnull)
-		return NULL;
-	bytes = PG_DETOAST_DATUM_PACKED(datum);
-	*len = VARSIZE_ANY_EXHDR(bytes);
-	return VARDATA_ANY(bytes);
-}
-
 /* Add the letter of a row to the batch. */
 static void
 add_letter(uint64 i, KafkaIngestBatch *batch)
@@ -105,10 +89,10 @@ add_letter(uint64 i, KafkaIngestBatch *batch)
 	message.offset = kafka_access_int(i, 3);
 	datum = kafka_access_column(i, 4, &isnull);
 	message.timestamp = isnull ? KAFKA_NO_TIMESTAMP
-		: DatumGetTimestampTz(datum) / 1000 + KAFKA_EPOCH_DIFFERENCE_US / 1000;
+		: kafka_timestamptz_to_ms(DatumGetTimestampTz(datum));
 	message.timestamp_type = isnull ? KAFKA_TIMESTAMP_NONE : KAFKA_TIMESTAMP_CREATE;
-	message.key = bytes_column(i, 5, &message.keylen);
-	message.value = bytes_column(i, 6, &message.valuelen);
+	message.key = kafka_access_bytes(i, 5, &message.keylen);
+	message.value = kafka_access_bytes(i, 6, &message.valuelen);
 	datum = kafka_access_column(i, 7, &isnull);
 	if (!isnull)
 		nheaders = KafkaHeaderFromArray(PointerGetDatum(PG_DETOAST_DATUM_COPY(datum)), &headers);

@@ -80,7 +80,6 @@ typedef struct AtCommit
 } AtCommit;
 
 static List *at_commit = NIL;	/* of AtCommit *, in TopTransactionContext */
-static bool connecting = false;
 
 PGDLLEXPORT void kafka_subscription_main(Datum arg);
 
@@ -473,33 +472,6 @@ worker_loop(Worker *worker)
 	}
 }
 
-/*
- * Where the database is gone there is nothing to connect to, now and ever: end as one that has done
- * its work, so that nobody starts us again.
- */
-static void
-end_where_connecting_fails(int code, Datum arg)
-{
-	if (connecting && code != 0)
-		proc_exit(0);
-}
-
-static void
-prepare_process(const KafkaSubscriptionArguments *arguments)
-{
-	pqsignal(SIGTERM, die);
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	on_proc_exit(end_where_connecting_fails, (Datum) 0);
-	connecting = true;
-	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnectionByOid(arguments->databaseid, BOOTSTRAP_SUPERUSERID, 0);
-	connecting = false;
-	SetConfigOption("search_path", "pg_catalog", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
-	SetConfigOption("application_name", MyBgworkerEntry->bgw_name, PGC_SUSET, PGC_S_OVERRIDE);
-}
-
 void
 kafka_subscription_main(Datum arg)
 {
@@ -508,7 +480,9 @@ kafka_subscription_main(Datum arg)
 	KafkaSubscription *subscription;
 
 	memcpy(&arguments, MyBgworkerEntry->bgw_extra, sizeof(arguments));
-	prepare_process(&arguments);
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	KafkaWorkerConnect(arguments.databaseid);
 	if (!take_running_lock(arguments.id, LOCK_TRIES))
 		proc_exit(0);
 

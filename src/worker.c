@@ -4,7 +4,10 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_authid.h"
 #include "miscadmin.h"
+#include "storage/ipc.h"
+#include "utils/guc.h"
 
 #include "worker.h"
 
@@ -12,6 +15,8 @@
 #define RELAY_RESTART 5			/* seconds */
 #define SUBSCRIPTION_RESTART 5
 #define LOCK_CLASS 0x6b66		/* the fourth field of an advisory lock: SQL's are 1 and 2 */
+
+static bool connecting = false;
 
 void
 KafkaWorkerLockTag(LOCKTAG *tag, Oid serverid, Oid mapping, KafkaRelayLock lock)
@@ -36,6 +41,27 @@ KafkaWorkerFill(BackgroundWorker *worker, const char *function, const char *name
 	strlcpy(worker->bgw_function_name, function, sizeof(worker->bgw_function_name));
 	strlcpy(worker->bgw_name, name, sizeof(worker->bgw_name));
 	strlcpy(worker->bgw_type, name, sizeof(worker->bgw_type));
+}
+
+static void
+end_where_connecting_fails(int code, Datum arg)
+{
+	if (connecting && code != 0)
+		proc_exit(0);
+}
+
+void
+KafkaWorkerConnect(Oid databaseid)
+{
+	on_proc_exit(end_where_connecting_fails, (Datum) 0);
+	connecting = true;
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(databaseid, BOOTSTRAP_SUPERUSERID, 0);
+	connecting = false;
+	SetConfigOption("search_path", "pg_catalog", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("application_name", MyBgworkerEntry->bgw_name, PGC_SUSET, PGC_S_OVERRIDE);
 }
 
 BackgroundWorkerHandle *

@@ -52,6 +52,13 @@ extern void KafkaWorkerFill(BackgroundWorker *worker, const char *function, cons
 							int restart);
 
 /*
+ * In a worker, whose signal handlers are set: connect to a database, as its superuser, with the settings of
+ * none but ourselves. Where the database is gone the worker ends as one that has done its work, so
+ * that nobody starts it again.
+ */
+extern void KafkaWorkerConnect(Oid databaseid);
+
+/*
  * Start a relay in the current database; its handle in the current context, NULL where no worker
  * slot is free.
  */

@@ -22,14 +22,7 @@ sub sql
 	return $node->safe_psql('postgres', $_[0]);
 }
 
-sub wait_for
-{
-	my ($what, $condition) = @_;
-
-	ok($node->poll_query_until('postgres', $condition), $what)
-	  or diag sql('SELECT * FROM kafka_relays');
-	return;
-}
+sub wait_for { return KafkaFdw::Test->becomes_true($node, @_[ 1, 0 ], 'kafka_relays'); }
 
 sub wait_for_empty_outbox
 {

@@ -271,25 +271,6 @@ my $big = new_topic('big', 3);
 $node->safe_psql('postgres', qq{
 	INSERT INTO big (partition, value) SELECT i % 3, lpad(i::text, 1000, '.') FROM generate_series(1, $scanned) i});
 
-# Open a cursor, read some rows, let something happen, and read the rest; what came, as a hash of
-# "partition:offset" (or what the query says) to how often, and what was said.
-sub interrupted_scan
-{
-	my ($query, $happening) = @_;
-	my %rows;
-
-	$session->query("BEGIN; DECLARE c CURSOR FOR $query");
-	my $output = $session->query('FETCH 10 FROM c');
-
-	$happening->();
-	$output .= "\n" . $session->query('FETCH ALL FROM c');
-	my $said = $session->stderr;
-
-	$session->query('ROLLBACK');
-	$rows{$_}++ foreach grep { $_ ne '' } split /\n/, $output;
-	return (\%rows, $said);
-}
-
 sub is_whole
 {
 	my ($rows, $said, $name) = @_;
@@ -308,14 +289,14 @@ sub elect_preferred
 }
 
 my $query = q{SELECT partition || ':' || "offset" FROM big};
-my ($got, $said) = interrupted_scan($query, sub {
+my ($got, $said) = $session->interrupted_scan($query, 10, sub {
 	$leader = leader($big);
 	$cluster->kill($leader);
 });
 is_whole($got, $said, 'killed during a scan');
 $cluster->start($leader);
 await_sync($big);
-($got, $said) = interrupted_scan($query, sub {
+($got, $said) = $session->interrupted_scan($query, 10, sub {
 	$leader = leader($big);
 	$cluster->stop($leader);
 	$session->query('MOVE 0 FROM c');
@@ -324,7 +305,7 @@ await_sync($big);
 });
 is_whole($got, $said, 'stopped and started during a scan');
 my $moved;
-($got, $said) = interrupted_scan($query, sub {
+($got, $said) = $session->interrupted_scan($query, 10, sub {
 	my $leaders = "string_agg(leader::text, ',' ORDER BY partition) FROM kafka_partitions('$big', 'kafka')";
 	my $before = scalar_of($leaders);
 	elect_preferred();

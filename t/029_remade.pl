@@ -32,25 +32,6 @@ sub new_topic
 	return $topic;
 }
 
-# Open a cursor, read so many rows, let something happen, and read the rest; the rows that came, as a
-# hash of how often each did, and what was said.
-sub interrupted_scan
-{
-	my ($query, $first, $happening) = @_;
-	my %rows;
-
-	$session->query("BEGIN; DECLARE c CURSOR FOR $query");
-	my $output = $session->query("FETCH $first FROM c");
-
-	$happening->();
-	$output .= "\n" . $session->query('FETCH ALL FROM c');
-	my $said = $session->stderr;
-
-	$session->query('ROLLBACK');
-	$rows{$_}++ foreach grep { $_ ne '' } split /\n/, $output;
-	return (\%rows, $said);
-}
-
 #----------------------------------------------------------------------
 # Partitions and topics that change under a session
 #----------------------------------------------------------------------
@@ -146,7 +127,7 @@ foreach my $case ([ 'fewer messages', 3, 10 ], [ 'as many', 3, $scanned / 3 ], [
 {
 	my ($name, $partitions, $messages) = @$case;
 
-	($got, $said) = interrupted_scan(q{SELECT partition || ':' || "offset" || ':' || right(value, 3) FROM big}, 10,
+	($got, $said) = $session->interrupted_scan(q{SELECT partition || ':' || "offset" || ':' || right(value, 3) FROM big}, 10,
 		sub { remake($big, $partitions, $messages, 'new') });
 	my $new = grep { /:new$/ } keys %$got;
 	my $old = keys(%$got) - $new;
@@ -165,7 +146,7 @@ foreach my $case ([ 'fewer messages', 3, 10 ], [ 'as many', 3, $scanned / 3 ], [
 }
 
 # Between two scans of one statement: the second one begins when the first is at its end.
-($got, $said) = interrupted_scan(q{
+($got, $said) = $session->interrupted_scan(q{
 		SELECT value || partition || "offset" FROM big WHERE partition = 0
 		UNION ALL SELECT value || partition || "offset" FROM big WHERE partition = 1},
 	$scanned / 3, sub { remake($big, 3, $scanned / 3, 'new') });
@@ -175,7 +156,7 @@ is(scalar(grep { /^new/ } keys %$got), 0, 'and no row of the new one');
 
 # Backwards.
 remake($big, 3, $scanned / 3, 'old');
-($got, $said) = interrupted_scan(q{SELECT value FROM big WHERE partition = 0 ORDER BY "offset" DESC},
+($got, $said) = $session->interrupted_scan(q{SELECT value FROM big WHERE partition = 0 ORDER BY "offset" DESC},
 	10, sub { remake($big, 3, $scanned / 3, 'new') });
 like($said, qr/ERROR:  55000: topic "\Q$big\E"/, 'made again during a scan backwards: an error');
 is($got->{new}, undef, 'and no row of the new one');

@@ -20,22 +20,9 @@ sub sql
 }
 
 # What a statement that fails prints.
-sub fails
-{
-	my ($sql) = @_;
-	my ($status, $out, $err) = $node->psql('postgres', $sql);
+sub fails { return KafkaFdw::Test->failure($node, @_); }
 
-	return $status == 0 ? "no error: $out" : $err;
-}
-
-sub wait_for
-{
-	my ($query, $what) = @_;
-
-	ok($node->poll_query_until('postgres', $query), $what)
-	  or diag sql('SELECT * FROM kafka_subscriptions');
-	return;
-}
+sub wait_for { return KafkaFdw::Test->becomes_true($node, @_[ 0, 1 ], 'kafka_subscriptions'); }
 
 sql(qq{
 	SELECT kafka_create_topic('$topic', 2, server => 'kafka');

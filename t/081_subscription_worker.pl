@@ -20,22 +20,9 @@ sub sql
 }
 
 # What a statement that fails prints.
-sub failure
-{
-	my ($sql, %options) = @_;
-	my ($status, $out, $err) = $node->psql('postgres', $sql, %options);
+sub failure { return KafkaFdw::Test->failure($node, @_); }
 
-	return $status == 0 ? "no error: $out" : $err;
-}
-
-sub wait_for
-{
-	my ($query, $what) = @_;
-
-	ok($node->poll_query_until('postgres', $query), $what)
-	  or diag sql('SELECT * FROM kafka_subscriptions');
-	return;
-}
+sub wait_for { return KafkaFdw::Test->becomes_true($node, @_[ 0, 1 ], 'kafka_subscriptions'); }
 
 sub state { my ($name) = @_; return sql("SELECT state FROM kafka_subscriptions WHERE name = '$name'"); }
 sub error { my ($name) = @_; return sql("SELECT last_error FROM kafka_subscriptions WHERE name = '$name'"); }

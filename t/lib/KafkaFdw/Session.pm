@@ -124,6 +124,25 @@ sub query
 	return $self->finish;
 }
 
+# Open a cursor, read so many rows, let something happen, and read the rest; the rows that came, as a hash of
+# how often each did, and what was said.
+sub interrupted_scan
+{
+	my ($self, $query, $first, $happening) = @_;
+	my %rows;
+
+	$self->query("BEGIN; DECLARE c CURSOR FOR $query");
+	my $output = $self->query("FETCH $first FROM c");
+
+	$happening->();
+	$output .= "\n" . $self->query('FETCH ALL FROM c');
+	my $said = $self->stderr;
+
+	$self->query('ROLLBACK');
+	$rows{$_}++ foreach grep { $_ ne '' } split /\n/, $output;
+	return (\%rows, $said);
+}
+
 # Run something that is to fail: its SQLSTATE ("none" where there is no error), and all that was said.
 sub failure
 {

@@ -113,6 +113,26 @@ sub session
 	return KafkaFdw::Session->new($node, $dbname, %options);
 }
 
+# What a statement that fails prints.
+sub failure
+{
+	my ($class, $node, $sql, %options) = @_;
+	my ($status, $out, $err) = $node->psql('postgres', $sql, %options);
+
+	return $status == 0 ? "no error: $out" : $err;
+}
+
+# A test point: a condition comes true. Where it does not, the rows of a view say why.
+sub becomes_true
+{
+	my ($class, $node, $query, $what, $view) = @_;
+
+	local $Test::Builder::Level = $Test::Builder::Level + 2;
+	Test::More::ok($node->poll_query_until('postgres', $query), $what)
+	  or Test::More::diag($node->safe_psql('postgres', "SELECT * FROM $view"));
+	return;
+}
+
 # A program of t/tools; see KafkaFdw/Tool.pm.
 sub tool
 {
