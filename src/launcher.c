@@ -176,7 +176,8 @@ KafkaLauncherInit(void)
 {
 	BackgroundWorker worker;
 
-	if (!process_shared_preload_libraries_in_progress)
+	/* pg_upgrade copies the files of a server that must not change them any more. */
+	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
 	KafkaWorkerFill(&worker, "kafka_launcher_main", "kafka_fdw launcher", LAUNCHER_RESTART);
 	RegisterBackgroundWorker(&worker);
