@@ -102,6 +102,14 @@ static const HandleProperty tail_defaults[] = {
 	{NULL, NULL}
 };
 
+/* While one batch of a subscription is stored, another one gathers. */
+static const HandleProperty ahead_defaults[] = {
+	{"fetch.message.max.bytes", "262144"},
+	{"queued.min.messages", "20000"},
+	{"fetch.wait.max.ms", "500"},
+	{NULL, NULL}
+};
+
 static const HandleProperty consumer_fixed[] = {
 	{"enable.partition.eof", "true"},
 	{"auto.offset.reset", "error"}, /* never skip what retention deleted in silence */
@@ -427,6 +435,8 @@ fill_conf(rd_kafka_conf_t *conf, const KafkaServer *server, KafkaHandleKind kind
 		set_properties(conf, server, bulk_defaults);
 	else if (kind == KAFKA_HANDLE_TAIL)
 		set_properties(conf, server, tail_defaults);
+	else if (kind == KAFKA_HANDLE_AHEAD)
+		set_properties(conf, server, ahead_defaults);
 	if (producer)
 		set_property(conf, server, "message.timeout.ms", psprintf("%d", server->message_timeout));
 
@@ -546,7 +556,8 @@ make_handle(const KafkaServer *server, KafkaHandleKind kind, const char *key)
 			GetSysCacheHashValue1(FOREIGNSERVEROID, ObjectIdGetDatum(server->serverid));
 		handle->mapping_hash = OidIsValid(server->umid)
 			? GetSysCacheHashValue1(USERMAPPINGOID, ObjectIdGetDatum(server->umid)) : 0;
-		handle->keep = server->keep_connections && kind != KAFKA_HANDLE_TAIL;
+		handle->keep = server->keep_connections && kind != KAFKA_HANDLE_TAIL &&
+			kind != KAFKA_HANDLE_AHEAD;
 		handle->made_at = GetCurrentTimestamp();
 		pg_atomic_init_u32(&handle->ncalls, 0);
 		kafka_check_credentials(server);

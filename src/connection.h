@@ -24,6 +24,7 @@ typedef enum KafkaHandleKind
 	KAFKA_HANDLE_SMALL,			/* small fetches: the first thousands of messages of a scan */
 	KAFKA_HANDLE_BULK,			/* large fetches: the rest of a long one */
 	KAFKA_HANDLE_TAIL,			/* long polls at the end; never kept */
+	KAFKA_HANDLE_AHEAD,			/* the same, with more fetched ahead: for batches of thousands */
 	KAFKA_HANDLE_PRODUCER
 } KafkaHandleKind;
 

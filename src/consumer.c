@@ -26,6 +26,7 @@
 #define SMALL_WINDOW 4			/* partitions fetched at once by a small scan ... */
 #define BULK_WINDOW 64			/* ... and by a large one */
 #define SKIP_GAP 500			/* offsets between ranges that are read rather than jumped */
+
 /* Stop fetching a partition. Waits for librdkafka's own thread only. */
 static void
 stop_partition(KafkaConsumer *consumer, ConsumerPartition *part)
@@ -96,6 +97,7 @@ open_consumer(const KafkaServer *server, const char *topic, bool read_committed,
 	consumer->server = *server;
 	consumer->server.read_committed = read_committed;
 	consumer->topic = pstrdup(topic);
+	consumer->tail_kind = KAFKA_HANDLE_TAIL;
 	consumer->batch = palloc(KAFKA_BATCH_SIZE * sizeof(rd_kafka_message_t *));
 	consumer->callback.func = release_consumer;
 	consumer->callback.arg = consumer;
@@ -111,7 +113,17 @@ KafkaConsumerOpen(const KafkaServer *server, const char *topic, bool read_commit
 	KafkaConsumer *consumer = open_consumer(server, topic, read_committed, KAFKA_HANDLE_SMALL);
 
 	if (tail)
-		consumer->tail_handle = KafkaConnectionCheckout(&consumer->server, KAFKA_HANDLE_TAIL);
+		consumer->tail_handle = KafkaConnectionCheckout(&consumer->server, consumer->tail_kind);
+	return consumer;
+}
+
+KafkaConsumer *
+KafkaConsumerOpenAhead(const KafkaServer *server, const char *topic, bool read_committed)
+{
+	KafkaConsumer *consumer = open_consumer(server, topic, read_committed, KAFKA_HANDLE_SMALL);
+
+	consumer->tail_kind = KAFKA_HANDLE_AHEAD;
+	consumer->tail_handle = KafkaConnectionCheckout(&consumer->server, consumer->tail_kind);
 	return consumer;
 }
 
@@ -281,9 +293,7 @@ finish_range(KafkaConsumer *consumer, ConsumerPartition *part)
 	fill_window(consumer);
 }
 
-/*
- * Go on with another handle. What was fetched ahead by the present one is fetched again.
- */
+/* Go on with another handle. What was fetched ahead by the present one is fetched again. */
 static void
 switch_handle(KafkaConsumer *consumer, KafkaHandle *handle)
 {
@@ -316,19 +326,18 @@ switch_handle(KafkaConsumer *consumer, KafkaHandle *handle)
 static void
 choose_handle(KafkaConsumer *consumer, bool tail)
 {
-	if (tail == (consumer->handle->kind == KAFKA_HANDLE_TAIL))
+	KafkaHandle *handle;
+
+	if (tail == (consumer->handle->kind == consumer->tail_kind))
 		return;
 	if (tail && consumer->tail_handle)
-	{
-		KafkaHandle *handle = consumer->tail_handle;
-
-		consumer->tail_handle = NULL;
-		switch_handle(consumer, handle);
-	}
+		handle = consumer->tail_handle;
 	else
-		switch_handle(consumer, KafkaConnectionCheckout(&consumer->server,
-														tail ? KAFKA_HANDLE_TAIL
-														: KAFKA_HANDLE_SMALL));
+		handle = KafkaConnectionCheckout(&consumer->server,
+										 tail ? consumer->tail_kind : KAFKA_HANDLE_SMALL);
+	if (tail)
+		consumer->tail_handle = NULL;
+	switch_handle(consumer, handle);
 }
 
 /* A scan that has turned out to be long goes on with large fetches and more partitions at once. */
@@ -356,10 +365,10 @@ restart(KafkaConsumer *consumer, int nranges, int max_partition)
 	consumer->nstarted = consumer->nactive = consumer->ndone = consumer->ntailing = 0;
 	consumer->ncovered = 0;
 	consumer->received = consumer->jumped = consumer->vouched = 0;
-	consumer->kick_at = PG_INT64_MAX;
+	consumer->kick_at = consumer->kick_bytes = PG_INT64_MAX;
 	consumer->unkicked = consumer->presumed = consumer->doubtful = false;
 	consumer->nap = 0;
-	consumer->tail_since = consumer->wait_since = consumer->stall_since = 0;
+	consumer->tail_since = consumer->wait_since = consumer->stall_since = consumer->wait_until = 0;
 	consumer->max_partition = max_partition;
 
 	consumer->ranges = MemoryContextAlloc(consumer->cxt, nranges * sizeof(KafkaRange));
@@ -637,16 +646,6 @@ check_positions(KafkaConsumer *consumer)
 	}
 }
 
-void
-KafkaConsumerWarnOfLost(const char *topic, int64 lost)
-{
-	ereport(WARNING,
-			(errmsg(INT64_FORMAT " offsets of topic \"%s\" were deleted while it was being read",
-					lost, topic),
-			 errhint("The topic's retention is shorter than the scan; the rows are missing from "
-					 "its result.")));
-}
-
 /* What retention took while the scan ran is said once, when the rest has been read. */
 static void
 warn_of_lost(KafkaConsumer *consumer)
@@ -682,7 +681,8 @@ KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message)
 		{
 			rd_kafka_message_t *rkm = consumer->batch[consumer->ibatch++];
 
-			if (unlikely(consumer->received >= consumer->kick_at))
+			if (unlikely(consumer->received >= consumer->kick_at ||
+						 consumer->counters.bytes >= consumer->kick_bytes))
 				kafka_consumer_kick(consumer, false);
 			if (take_entry(consumer, rkm, message))
 			{
@@ -723,9 +723,8 @@ KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message)
 		check_positions(consumer);
 		if (consumer->ndone == consumer->nparts)
 			continue;
-		if (consumer->ndone + consumer->ntailing < consumer->nparts)
-			kafka_consumer_wait_for_rest(consumer);
-		else if (!kafka_consumer_wait_at_end(consumer))
+		if (consumer->ndone + consumer->ntailing < consumer->nparts
+			? !kafka_consumer_wait_for_rest(consumer) : !kafka_consumer_wait_at_end(consumer))
 		{
 			warn_of_lost(consumer);
 			return false;
@@ -734,9 +733,11 @@ KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message)
 }
 
 bool
-KafkaConsumerNextWithin(KafkaConsumer *consumer, KafkaMessage *message, int64 wait_ms)
+KafkaConsumerNextWithin(KafkaConsumer *consumer, KafkaMessage *message, int64 wait_ms,
+						TimestampTz until)
 {
 	consumer->tail.wait_timeout = wait_ms;
+	consumer->wait_until = until;
 	consumer->wait_since = 0;
 	return KafkaConsumerNext(consumer, message);
 }

@@ -112,6 +112,10 @@ typedef struct KafkaTimeLookup
 extern KafkaConsumer *KafkaConsumerOpen(const KafkaServer *server, const char *topic,
 										bool read_committed, bool tail);
 
+/* The same for a tail whose reader takes thousands of messages, and then none while he stores them. */
+extern KafkaConsumer *KafkaConsumerOpenAhead(const KafkaServer *server, const char *topic,
+											 bool read_committed);
+
 /* The same for a scan that is known to be long, as a worker's share of one is. */
 extern KafkaConsumer *KafkaConsumerOpenBulk(const KafkaServer *server, const char *topic,
 											bool read_committed);
@@ -172,10 +176,11 @@ extern void KafkaConsumerWarnOfLost(const char *topic, int64 lost);
 extern bool KafkaConsumerNext(KafkaConsumer *consumer, KafkaMessage *message);
 
 /*
- * The same of a tail, waiting at the end for so many ms at most (0: not at all); false does not end it,
- * the next call goes on.
+ * The same of a tail, waiting at the end for so many ms at most (0: not at all), and for messages that
+ * there must be not beyond a point in time (0: as always). False does not end it, the next call goes on.
  */
-extern bool KafkaConsumerNextWithin(KafkaConsumer *consumer, KafkaMessage *message, int64 wait_ms);
+extern bool KafkaConsumerNextWithin(KafkaConsumer *consumer, KafkaMessage *message, int64 wait_ms,
+									TimestampTz until);
 
 /*
  * Where a partition's reader is: every message before that offset has been returned, or does not

@@ -498,6 +498,16 @@ kafka_consumer_bounds(KafkaConsumer *consumer, int32 partition, int timeout, Kaf
 	return bounds;
 }
 
+void
+KafkaConsumerWarnOfLost(const char *topic, int64 lost)
+{
+	ereport(WARNING,
+			(errmsg(INT64_FORMAT " offsets of topic \"%s\" were deleted while it was being read",
+					lost, topic),
+			 errhint("The topic's retention is shorter than the scan; the rows are missing from "
+					 "its result.")));
+}
+
 int64
 kafka_consumer_low(KafkaConsumer *consumer, int32 partition)
 {

@@ -36,6 +36,7 @@ struct KafkaConsumer
 	char	   *topic;
 	KafkaHandle *handle;		/* NULL once given back */
 	KafkaHandle *tail_handle;	/* for the tail that is to come; else NULL */
+	KafkaHandleKind tail_kind;	/* what a tail is read with */
 	bool		closed;
 	bool		presumed;		/* the ranges have not been compared with what the topic holds ... */
 	bool		doubtful;		/* ... and that has to be done */
@@ -57,6 +58,7 @@ struct KafkaConsumer
 	TimestampTz stall_since;	/* when the present wait for the rest began; 0: none */
 	TimestampTz tail_since;		/* when the snapshot's end was reached; 0: not yet */
 	TimestampTz wait_since;		/* when the present wait at the end began; 0: not waiting */
+	TimestampTz wait_until;		/* when the caller wants to be told whatever is missing; 0: never */
 
 	rd_kafka_message_t **batch; /* what was taken from the queue */
 	int			nbatch;
@@ -64,7 +66,8 @@ struct KafkaConsumer
 	rd_kafka_message_t *current;	/* what the caller holds */
 	int64		received;		/* since Start */
 	int64		jumped;			/* of them, when a range was jumped to last */
-	int64		kick_at;		/* of them, when librdkafka is to be woken */
+	int64		kick_at;		/* of them, when librdkafka is to be woken ... */
+	int64		kick_bytes;		/* ... or of counters.bytes, if that is sooner */
 	bool		unkicked;		/* something was taken from the queue since it was */
 	TimestampTz looked;			/* when somebody last looked around for silent partitions */
 	KafkaWitness *witness;		/* by which the log is known again: own_witness, or the
@@ -93,8 +96,8 @@ extern void kafka_consumer_plan_kick(KafkaConsumer *consumer);
 /* ERROR where a partition whose messages must be there cannot be reached while others deliver. */
 extern void kafka_consumer_look_around(KafkaConsumer *consumer);
 
-/* Wait for messages that there must be. */
-extern void kafka_consumer_wait_for_rest(KafkaConsumer *consumer);
+/* Wait for messages that there must be; false when the caller's time is up. */
+extern bool kafka_consumer_wait_for_rest(KafkaConsumer *consumer);
 
 /*
  * Take entries until every partition has come to the end of what was presumed of it, before any of

@@ -19,12 +19,14 @@
 #include "consumer_private.h"
 
 #define FETCHER_SLEEPS_BEFORE 0x02020000	/* librdkafka's version that mended it */
-#define BULK_KICK 2000			/* messages between kicks */
+#define BULK_KICK 2000			/* messages between kicks ... */
+#define BULK_KICK_BYTES (2 * 1024 * 1024)	/* ... or so much of them: an eighth of a full queue */
 #define SMALL_KICK 64			/* messages after which a small scan wants the next batch */
 #define MAX_KICKED 64			/* partitions named by one kick, as a rule */
 #define FIRST_NAP_MS 5			/* before librdkafka is kicked; doubled twice each time */
 #define POLL_CAP_MS 1000		/* look again so often, whatever the descriptor says */
 #define FLUSH_RETRY_MS 20
+#define END_NAP_MS 20			/* at the end, before librdkafka is kicked: once */
 #define LOOK_AROUND_MS 1000		/* between two looks at what the partitions do */
 #define DOUBT_MS 50				/* without a message, before presumed ranges are doubted */
 
@@ -46,8 +48,12 @@ kafka_consumer_kick(KafkaConsumer *consumer, bool all)
 	rd_kafka_topic_partition_list_t *list;
 
 	consumer->unkicked = false;
-	consumer->kick_at = consumer->handle->kind == KAFKA_HANDLE_SMALL ? PG_INT64_MAX
-		: consumer->received + BULK_KICK;
+	consumer->kick_at = consumer->kick_bytes = PG_INT64_MAX;
+	if (consumer->handle->kind != KAFKA_HANDLE_SMALL)
+	{
+		consumer->kick_at = consumer->received + BULK_KICK;
+		consumer->kick_bytes = consumer->counters.bytes + BULK_KICK_BYTES;
+	}
 	if (rd_kafka_version() >= FETCHER_SLEEPS_BEFORE || consumer->nactive == 0)
 		return;
 	list = rd_kafka_topic_partition_list_new(all ? consumer->nactive : MAX_KICKED);
@@ -86,11 +92,15 @@ batch_is_last(const KafkaConsumer *consumer)
 void
 kafka_consumer_plan_kick(KafkaConsumer *consumer)
 {
-	consumer->unkicked = true;
 	if (rd_kafka_version() >= FETCHER_SLEEPS_BEFORE)
 		return;
+	consumer->unkicked = true;
 	if (consumer->handle->kind != KAFKA_HANDLE_SMALL)
+	{
 		consumer->kick_at = Min(consumer->kick_at, consumer->received + BULK_KICK);
+		consumer->kick_bytes = Min(consumer->kick_bytes,
+								   consumer->counters.bytes + BULK_KICK_BYTES);
+	}
 	else if (batch_is_last(consumer))
 		consumer->kick_at = PG_INT64_MAX;
 	else
@@ -210,13 +220,27 @@ kafka_consumer_look_around(KafkaConsumer *consumer)
 	pfree(silent);
 }
 
-void
+/* How many of the ms may be waited before the caller wants to be told; at most 0: none any more. */
+static int64
+within_caller_time(const KafkaConsumer *consumer, TimestampTz now, int64 ms)
+{
+	if (consumer->wait_until == 0)
+		return ms;
+	return Min(ms, (consumer->wait_until - now + 999) / 1000);
+}
+
+bool
 kafka_consumer_wait_for_rest(KafkaConsumer *consumer)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	int64		elapsed;
 	int64		left;
 
+	if (within_caller_time(consumer, now, 1) <= 0)
+	{
+		consumer->stall_since = 0;
+		return false;
+	}
 	/* The clock starts with the wait: the time that the caller took for his rows is his own. */
 	if (consumer->stall_since == 0)
 		consumer->stall_since = now;
@@ -237,7 +261,7 @@ kafka_consumer_wait_for_rest(KafkaConsumer *consumer)
 		if (elapsed >= patience)
 		{
 			consumer->doubtful = true;
-			return;
+			return true;
 		}
 		left = Min(left, patience - elapsed);
 	}
@@ -250,11 +274,12 @@ kafka_consumer_wait_for_rest(KafkaConsumer *consumer)
 		kafka_consumer_kick(consumer, false);
 	if (consumer->nap == 0)
 		consumer->nap = FIRST_NAP_MS;
-	if (!wait_and_count(consumer, Min(left, consumer->nap)))
+	if (!wait_and_count(consumer, within_caller_time(consumer, now, Min(left, consumer->nap))))
 	{
 		kafka_consumer_kick(consumer, true);
 		consumer->nap = Min(consumer->nap * 4, POLL_CAP_MS);
 	}
+	return true;
 }
 
 /* An entry that a presumed scan waits for: does its partition have all that was presumed of it? */
@@ -301,7 +326,7 @@ kafka_consumer_compare_presumed(KafkaConsumer *consumer)
 		else if (consumer->nbatch == KAFKA_BATCH_SIZE)
 			consumer->doubtful = true;
 		else
-			kafka_consumer_wait_for_rest(consumer);
+			(void) kafka_consumer_wait_for_rest(consumer);
 	}
 	consumer->presumed = false;
 }
@@ -311,6 +336,7 @@ kafka_consumer_wait_at_end(KafkaConsumer *consumer)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	int64		left = PG_INT64_MAX;
+	int64		nap;
 	bool		again = false;
 
 	check_connection(consumer);
@@ -322,12 +348,19 @@ kafka_consumer_wait_at_end(KafkaConsumer *consumer)
 		left = consumer->tail.wait_timeout - ms_since(consumer->wait_since, now);
 	if (consumer->tail.max_wait != KAFKA_WAIT_UNLIMITED)
 		left = Min(left, consumer->tail.max_wait - ms_since(consumer->tail_since, now));
+	left = within_caller_time(consumer, now, left);
 	if (left <= 0 || (consumer->tail.stop && consumer->tail.stop()))
 		return false;
 	if (consumer->tail.before_wait)
 		again = consumer->tail.before_wait(consumer->tail.arg);
 	kafka_consumer_check_tail(consumer);
-	(void) wait_and_count(consumer, again ? Min(left, FLUSH_RETRY_MS) : left);
+	if (again)
+		left = Min(left, FLUSH_RETRY_MS);
+
+	/* librdkafka may be asleep with a queue that was full before we emptied it. */
+	nap = consumer->unkicked ? Min(left, END_NAP_MS) : left;
+	if (!wait_and_count(consumer, nap) && consumer->unkicked && nap == END_NAP_MS)
+		kafka_consumer_kick(consumer, false);
 	return true;
 }
 

@@ -14,7 +14,8 @@
 
 #include "ingest_fetch.h"
 
-#define QUIET_MS 2				/* without a message, after which a batch is passed on */
+#define QUIET_SHARE 50			/* of a batch's time: without a message for so long, it is passed
+								 * on */
 
 struct KafkaFetcher
 {
@@ -47,8 +48,11 @@ KafkaFetcherOpen(MemoryContext parent, Oid relid, Oid userid, bool follow,
 												 ALLOCSET_SMALL_SIZES);
 	fetcher->table = KafkaOptionGetTable(relid, userid);
 	KafkaOptionCheckTopic(fetcher->table->server, fetcher->table->topic);
-	fetcher->consumer = KafkaConsumerOpen(fetcher->table->server, fetcher->table->topic,
-										  fetcher->table->read_committed, follow);
+	fetcher->consumer = follow
+		? KafkaConsumerOpenAhead(fetcher->table->server, fetcher->table->topic,
+								 fetcher->table->read_committed)
+		: KafkaConsumerOpen(fetcher->table->server, fetcher->table->topic,
+							fetcher->table->read_committed, false);
 	MemoryContextSwitchTo(old);
 	return fetcher;
 }
@@ -240,10 +244,10 @@ add_message(KafkaFetcher *fetcher, KafkaIngestBatch *batch, const KafkaMessage *
 }
 
 static bool
-next_message(KafkaFetcher *fetcher, KafkaMessage *message, int64 wait_ms)
+next_message(KafkaFetcher *fetcher, KafkaMessage *message, int64 wait_ms, TimestampTz until)
 {
 	if (fetcher->follow)
-		return KafkaConsumerNextWithin(fetcher->consumer, message, wait_ms);
+		return KafkaConsumerNextWithin(fetcher->consumer, message, wait_ms, until);
 	return KafkaConsumerNext(fetcher->consumer, message);
 }
 
@@ -271,20 +275,23 @@ KafkaFetcherFetch(KafkaFetcher *fetcher, const KafkaIngestLimits *limits, KafkaI
 {
 	MemoryContext old = MemoryContextSwitchTo(fetcher->cxt);
 	int64		wait_ms = limits->wait;
-	TimestampTz started = 0;
+	TimestampTz until = 0;
 	KafkaMessage message;
 
-	while (next_message(fetcher, &message, wait_ms))
+	while (next_message(fetcher, &message, wait_ms, until))
 	{
-		if (started == 0)
-			started = GetCurrentTimestamp();
-		wait_ms = Min(QUIET_MS, limits->timeout);
+		if (until == 0)
+		{
+			until = GetCurrentTimestamp() + (TimestampTz) limits->timeout * 1000;
+			wait_ms = limits->timeout / QUIET_SHARE;
+		}
 		add_message(fetcher, batch, &message);
 		if (KafkaIngestBatchCount(batch) >= limits->messages ||
 			KafkaIngestBatchBytes(batch) >= limits->bytes)
 			break;
+		/* Where messages are waited for, the consumer looks at the clock. */
 		if (fetcher->follow && KafkaIngestBatchCount(batch) % 64 == 0 &&
-			TimestampDifferenceExceeds(started, GetCurrentTimestamp(), limits->timeout))
+			GetCurrentTimestamp() >= until)
 			break;
 	}
 	check_lost(fetcher);

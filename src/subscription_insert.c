@@ -47,6 +47,7 @@ typedef struct Insert
 	EState	   *estate;
 	ResultRelInfo *result;
 	BulkInsertState bulk;
+	TupleDesc	desc;			/* of the target: a copy, for the slots */
 	CommandId	command;
 	TupleTableSlot **slots;
 	int			nslots;			/* made */
@@ -140,11 +141,13 @@ flush_rows(Insert *insert)
 	insert->bytes = 0;
 }
 
+/* A slot for another row. Each holds on to its descriptor, which costs nothing where that is not counted. */
 static TupleTableSlot *
 free_slot(Insert *insert)
 {
 	if (insert->nrows == insert->nslots)
-		insert->slots[insert->nslots++] = table_slot_create(insert->target, NULL);
+		insert->slots[insert->nslots++] =
+			MakeSingleTupleTableSlot(insert->desc, table_slot_callbacks(insert->target));
 	return insert->slots[insert->nrows];
 }
 
@@ -218,6 +221,7 @@ execute(Insert *insert, const KafkaTable *table, const KafkaIngestBatch *batch)
 	ExecOpenIndices(insert->result, false);
 	insert->slots = palloc(MAX_ROWS * sizeof(TupleTableSlot *));
 	insert->bulk = GetBulkInsertState();
+	insert->desc = CreateTupleDescCopyConstr(RelationGetDescr(insert->target));
 	insert->command = GetCurrentCommandId(true);
 	nrows = insert_rows(insert, table, batch);
 	FreeBulkInsertState(insert->bulk);
