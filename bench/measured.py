@@ -37,6 +37,9 @@ LABELS = {
     "file-sum": "file_fdw, `sum(octet_length(value))`",
     "file-fields": "file_fdw, five columns",
     "copy": "`COPY FROM` into an unlogged table",
+    "copy-logged": "`COPY FROM` a file",
+    "franz-go-copy": "franz-go and pgx's `CopyFrom`",
+    "ours-subscription": "**kafka_fdw**, a subscription",
     "select-1": "`SELECT 1`",
     "alone": "**kafka_fdw**, no workers",
     "workers": "**kafka_fdw**, two workers",
@@ -98,9 +101,13 @@ class Results:
         return median(numbers.values()) if numbers else None
 
     def ratio(self, section, case, system, base, key):
+        """How many times another's of the same case."""
+        return self.against(section, case, system, (section, case, base), key)
+
+    def against(self, section, case, system, other, key):
         """How many times another's. What one round measures shares the machine's state, so ratios
         are taken within each round, and their median is the result."""
         ours = self._numbers(section, case, system, key)
-        theirs = self._numbers(section, case, base, key)
+        theirs = self._numbers(*other, key)
         both = [ours[n] / theirs[n] for n in ours if theirs.get(n)]
         return median(both) if both else None

@@ -7,11 +7,17 @@
  *		one statement, in a session that has run those of -s
  *	pg [-s SQL]... -n COUNT [-c SESSIONS] loop SQL
  *		a statement again and again, prepared, COUNT times in all, in so many sessions at once
+ *	pg [-s SQL]... -n COUNT ingest NAME
+ *		a subscription that is running, sent back to the beginning of its topic, until it has taken COUNT
+ *		offsets
+ *	pg [-s SQL]... -n COUNT latency SEND SEEN
+ *		from the end of one statement, COUNT times, until the other returns one more; every 0.2 ms
  *
  * The server is the one that libpq's environment names, on this machine: what a backend costs is read
  * from /proc. Prints "key=value" pairs in one line: times of run in seconds, those of loop in
  * microseconds, memory in kilobytes; "main" is the backend's own thread, "cpu" all of its threads.
- * "kept" is what the statement left of memory that no other process shares; "result" is the first row.
+ * "kept" is what the statement left of memory that no other process shares, "anon" the most of it that a
+ * worker had; "result" is the first row.
  * Exit status 2: the statement failed, and "error" says why.
  */
 #define _GNU_SOURCE
@@ -25,6 +31,7 @@
 #include "times.h"
 
 #define MAX_SETUP 16
+#define PATIENCE_US 60e6		/* for what a subscription has to do */
 
 typedef struct Session
 {
@@ -292,6 +299,112 @@ command_loop(const char *statement, int count, int nsessions)
 	return error ? 2 : 0;
 }
 
+/* ---- Subscriptions */
+
+/* The first column of a statement's first row, as a number; 0 where there is none, or it is NULL. */
+static long
+number_of(PGconn *conn, const char *statement)
+{
+	PGresult   *result = PQexec(conn, statement);
+	long		number = 0;
+
+	if (PQresultStatus(result) != PGRES_TUPLES_OK)
+		fail(PQerrorMessage(conn));
+	if (PQntuples(result) > 0)
+		number = atol(PQgetvalue(result, 0, 0));
+	PQclear(result);
+	return number;
+}
+
+static void
+nap(long us)
+{
+	struct timespec t = {us / 1000000, us % 1000000 * 1000};
+
+	nanosleep(&t, NULL);
+}
+
+/* Wait until a statement returns so much. */
+static void
+wait_for(PGconn *conn, const char *statement, long number, long nap_us)
+{
+	double		begin = now_us();
+
+	while (number_of(conn, statement) < number)
+	{
+		if (now_us() - begin > PATIENCE_US)
+			fail("it does not come");
+		nap(nap_us);
+	}
+}
+
+static int
+command_ingest(const char *name, int count)
+{
+	PGconn	   *conn = open_session();
+	char		find[512];
+	char		offsets[512];
+	char		seek[512];
+	int			pid;
+	long		anon = 0;
+	Usage		begin;
+	Usage		end;
+
+	snprintf(find, sizeof(find), "SELECT pid FROM pg_stat_activity "
+			 "WHERE application_name = 'kafka_fdw subscription %s' AND state = 'idle'", name);
+	snprintf(offsets, sizeof(offsets), "SELECT sum(next_offset) FROM kafka_subscription_offset "
+			 "JOIN kafka_subscription ON id = subscription WHERE name = '%s'", name);
+	snprintf(seek, sizeof(seek), "SELECT kafka_seek('%s', 'earliest')", name);
+	wait_for(conn, find, 1, 10000);
+	wait_for(conn, offsets, count, 10000);
+	pid = (int) number_of(conn, find);
+
+	forget_peak(pid);
+	begin = usage_of(pid);
+	(void) number_of(conn, seek);
+	while (number_of(conn, offsets) < count)
+	{
+		long		now = memory_of(pid, "RssAnon");
+
+		anon = now > anon ? now : anon;
+		if (now_us() - begin.wall > PATIENCE_US)
+			fail("the subscription does not come to the end");
+		nap(5000);
+	}
+	end = usage_of(pid);
+	printf("count=%d wall=%.6f cpu=%.6f main=%.6f rss=%ld anon=%ld\n", count,
+		   (end.wall - begin.wall) / 1e6, end.cpu - begin.cpu, end.main - begin.main,
+		   memory_of(pid, "VmHWM"), anon);
+	PQfinish(conn);
+	return 0;
+}
+
+/* Between two messages there is some time, so that none finds the worker at work. */
+static int
+command_latency(const char *send, const char *seen, int count)
+{
+	PGconn	   *conn = open_session();
+	double	   *times = malloc(sizeof(double) * (size_t) count);
+	long		before = number_of(conn, seen);
+
+	for (int i = 0; i < count; i++)
+	{
+		double		begin;
+
+		nap(5000 + i % 7 * 3000);
+		(void) number_of(conn, send);
+		begin = now_us();
+		wait_for(conn, seen, before + i + 1, 200);
+		times[i] = now_us() - begin;
+	}
+	printf("count=%d", count);
+	print_times(times, count);
+	printf("\n");
+	free(times);
+	PQfinish(conn);
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -322,6 +435,10 @@ main(int argc, char **argv)
 		return command_run(argv[optind + 1]);
 	if (optind + 2 == argc && strcmp(argv[optind], "loop") == 0)
 		return command_loop(argv[optind + 1], count, nsessions);
+	if (optind + 2 == argc && strcmp(argv[optind], "ingest") == 0)
+		return command_ingest(argv[optind + 1], count);
+	if (optind + 3 == argc && strcmp(argv[optind], "latency") == 0)
+		return command_latency(argv[optind + 1], argv[optind + 2], count);
 	fail("usage: see the head of pg.c");
 	return 1;
 }

@@ -128,6 +128,34 @@ def publish(results):
     return table(["", "rows a second", "p50, ms", "x"], rows)
 
 
+def ingest(results):
+    rows = []
+    for case, text in (("plain", "no index"), ("indexed", "a primary key"),
+                       ("command", "by a command, `INSERT … SELECT`"),
+                       ("grouped", "by a command, `GROUP BY`, `ON CONFLICT`")):
+        base = "indexed" if case == "indexed" else "plain"
+        for system in systems(results, "ingest", case):
+            at = ("ingest", case, system)
+            count = results.middle(*at, "count") or results.middle(*at, "result")
+            wall = results.middle(*at, "wall")
+            rows.append([f"{text}: {label(results, *at)}", number(count / wall if count and wall else None, 0),
+                         number(results.against(*at, ("ingest", base, "copy-logged"), "wall")),
+                         number(results.against(*at, ("ingest", base, "copy-logged"), "main"))])
+    return table(["", "rows a second", "wall, x", "main thread, x"], rows)
+
+
+def late(results):
+    at = ("ingest", "late", "ours-subscription")
+    far = ("ingest", "plain", "ours-subscription")
+    if not results.has(*at):
+        return ""
+    return table(["", ""], [
+        ["from the acknowledgement to the row, p50, ms", number((results.middle(*at, "p50") or 0) / 1e3, 1)],
+        ["p99, ms", number((results.middle(*at, "p99") or 0) / 1e3, 1)],
+        ["memory of a worker that is far behind, of its own, MB",
+         number((results.middle(*far, "anon") or 0) / 1024, 0)]])
+
+
 def memory(results):
     rows = []
     for topic, text in (("small", "200,000 messages of 100 bytes"), ("log1", "2 million of 100 bytes"),
@@ -246,6 +274,17 @@ def targets(results):
         at_least=True)
     row("INSERT with a trigger, `delivery=outbox`, against none", 0.67,
         r.ratio("publish", "write", "outbox", "plain", "rate"), at_least=True)
+    for case, text in (("plain", "a table without an index"), ("indexed", "one with a primary key")):
+        row(f"a subscription into {text}, against `COPY FROM` a file, wall", 1,
+            r.ratio("ingest", case, "ours-subscription", "copy-logged", "wall"))
+    row("the same, against a Go program that uses COPY", 1,
+        r.ratio("ingest", "plain", "ours-subscription", "franz-go-copy", "wall"))
+    for key, limit in (("p50", 10), ("p99", 30)):
+        value = r.middle("ingest", "late", "ours-subscription", key)
+        row(f"from a message's acknowledgement to its row, {key}", limit, value / 1e3 if value else None, 1,
+            unit=" ms")
+    value = r.middle("ingest", "plain", "ours-subscription", "anon")
+    row("memory of a worker that is far behind, of its own", 64, value / 1024 if value else None, 0, unit=" MB")
     lines = table(["", "target", "reached", "met"], rows)
     return lines.replace("--:", "---")
 
@@ -265,6 +304,8 @@ TABLES = {
     "sessions": sessions,
     "memory": memory,
     "publish": publish,
+    "ingest": ingest,
+    "late": late,
     "parallel": parallel,
     "instructions": instructions,
     "skipped": skipped,

@@ -5,6 +5,7 @@
  *	clients NAME read BROKERS TOPIC PARTITIONS	read all of a topic
  *	clients NAME send BROKERS TOPIC COUNT		send rows without waiting for each, and wait for all
  *	clients NAME sync BROKERS TOPIC COUNT		send row by row, and wait for each acknowledgement
+ *	clients franz-go copy BROKERS TOPIC COUNT	store so many messages in PostgreSQL: see copy.go
  *
  * NAME is sarama, franz-go or kafka-go. Each is used as its own documentation recommends for the
  * purpose, acknowledged by all in-sync replicas and without compression. Prints "key=value" pairs.
@@ -80,7 +81,7 @@ func runSync(c client, topic string, count int) error {
 
 func run(args []string) error {
 	if len(args) != 5 {
-		return fmt.Errorf("usage: clients NAME read|send|sync BROKERS TOPIC NUMBER")
+		return fmt.Errorf("usage: clients NAME read|send|sync|copy BROKERS TOPIC NUMBER")
 	}
 	brokers := strings.Split(args[2], ",")
 	topic := args[3]
@@ -117,6 +118,10 @@ func run(args []string) error {
 		return nil
 	case "sync":
 		return runSync(c, topic, number)
+	case "copy":
+		if franz, ok := c.(franzClient); ok {
+			return franz.copyInto(topic, number)
+		}
 	}
 	return fmt.Errorf("no such command: %s", args[1])
 }
