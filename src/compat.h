@@ -323,4 +323,40 @@ kafka_insert_index_tuples(ResultRelInfo *result, TupleTableSlot *slot, EState *e
 #endif
 }
 
+/* A hash table of tuples by these columns; each has a pointer besides. */
+static inline TupleHashTable
+kafka_build_tuple_hash(TupleDesc desc, int ncolumns, AttrNumber *columns, const Oid *equal,
+					   FmgrInfo *hash, Oid *collations, MemoryContext cxt, MemoryContext tempcxt)
+{
+#if PG_VERSION_NUM >= 180000
+	return BuildTupleHashTable(NULL, desc, NULL, ncolumns, columns, equal, hash, collations, 256,
+							   sizeof(void *), cxt, cxt, tempcxt, false);
+#else
+	return BuildTupleHashTableExt(NULL, desc, ncolumns, columns, equal, hash, collations, 256,
+								  sizeof(void *), cxt, cxt, tempcxt, false);
+#endif
+}
+
+/* Where that pointer is. */
+static inline void **
+kafka_tuple_hash_payload(TupleHashTable table, TupleHashEntry entry)
+{
+#if PG_VERSION_NUM >= 180000
+	return (void **) TupleHashEntryGetAdditional(table, entry);
+#else
+	(void) table;
+	return &entry->additional;
+#endif
+}
+
+static inline MinimalTuple
+kafka_tuple_hash_tuple(TupleHashEntry entry)
+{
+#if PG_VERSION_NUM >= 180000
+	return TupleHashEntryGetTuple(entry);
+#else
+	return entry->firstTuple;
+#endif
+}
+
 #endif							/* KAFKA_COMPAT_H */

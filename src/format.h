@@ -50,6 +50,12 @@ typedef struct KafkaFormat
 	void		(*read) (void *state, const KafkaMessage *message, Datum *values, bool *isnull,
 						 KafkaFailure *failure);
 
+	/*
+	 * What the message read last, which has a value, does to the row of its key, and which of the
+	 * wanted fields it does not have: see KafkaRowChange. NULL where each is the row.
+	 */
+	KafkaChange (*change) (void *state, const bool **unavailable);
+
 	/* Prepare to encode. */
 	void	   *(*open_write) (const KafkaTable *table, const KafkaField *fields, int nfields);
 

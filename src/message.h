@@ -36,6 +36,15 @@ typedef struct KafkaMessage
 	void	   *origin;			/* the consumer's own: see KafkaConsumerHeaders */
 } KafkaMessage;
 
+/* What a message does to the row of its key. */
+typedef enum KafkaChange
+{
+	KAFKA_CHANGE_UPSERT,		/* it is the row from now on */
+	KAFKA_CHANGE_DELETE,		/* a tombstone, or a change event of a delete */
+	KAFKA_CHANGE_TRUNCATE,		/* all rows go */
+	KAFKA_CHANGE_NONE			/* it is about no row */
+} KafkaChange;
+
 /* A message to be sent. It is copied before the call that takes it returns. */
 typedef struct KafkaOutgoing
 {

@@ -34,6 +34,14 @@ extern KafkaRow *KafkaRowOpenRead(Relation rel, const KafkaTable *table, Bitmaps
 extern bool KafkaRowStore(KafkaRow *row, const KafkaMessage *message, KafkaHeadersFn headers,
 						  void *source, TupleTableSlot *slot);
 
+/*
+ * What the message that was stored last, with its row shown, does to the row of its key. unavailable
+ * is NULL, or by attribute, from 0 on, true for columns whose values the message says it does not
+ * have, and which are NULL in the slot.
+ */
+extern KafkaChange KafkaRowChange(const KafkaRow *row, const KafkaMessage *message,
+								  const bool **unavailable);
+
 /* The messages that were left out so far. */
 extern int64 KafkaRowSkipped(const KafkaRow *row);
 

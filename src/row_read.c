@@ -299,6 +299,17 @@ KafkaRowStore(KafkaRow *row, const KafkaMessage *message, KafkaHeadersFn headers
 	return shown;
 }
 
+KafkaChange
+KafkaRowChange(const KafkaRow *row, const KafkaMessage *message, const bool **unavailable)
+{
+	*unavailable = NULL;
+	if (message->value == NULL)
+		return KAFKA_CHANGE_DELETE;
+	if (row->format == NULL || row->format->change == NULL)
+		return KAFKA_CHANGE_UPSERT;
+	return row->format->change(row->format_state, unavailable);
+}
+
 int64
 KafkaRowSkipped(const KafkaRow *row)
 {

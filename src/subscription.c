@@ -123,6 +123,35 @@ integer_argument(FunctionCallInfo fcinfo, int n, const char *name, int low, int 
 	return value;
 }
 
+/*
+ * The columns (of char *) that find the row of a message; by default those of the target's primary
+ * key, which stay the key if that is altered.
+ */
+static List *
+key_argument(FunctionCallInfo fcinfo, const KafkaSubscription *subscription)
+{
+	List	   *key;
+
+	if (!subscription->upsert && !PG_ARGISNULL(ARG_KEY))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("key is for mode \"upsert\" alone")));
+	if (!subscription->upsert)
+		return NIL;
+	if (subscription->command)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mode \"upsert\" needs a target, and not a command"),
+				 errhint("A command can have ON CONFLICT of its own.")));
+	if (PG_ARGISNULL(ARG_KEY))
+		return NIL;
+	key = kafka_subscription_key_list(PG_GETARG_DATUM(ARG_KEY));
+	if (key == NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("key must not be empty")));
+	return key;
+}
+
 /* What is given to kafka_subscribe, but for the places; checks all that needs no network. */
 static KafkaNewSubscription
 subscribe_arguments(FunctionCallInfo fcinfo)
@@ -148,8 +177,9 @@ subscribe_arguments(FunctionCallInfo fcinfo)
 	else
 		subscription->command = text_to_cstring(PG_GETARG_TEXT_PP(ARG_COMMAND));
 	subscription->search_path = namespace_search_path;
-	new.mode = word_argument(fcinfo, ARG_MODE, "mode", "append", "upsert");
-	new.key_is_null = PG_ARGISNULL(ARG_KEY);
+	subscription->upsert = strcmp(word_argument(fcinfo, ARG_MODE, "mode", "append", "upsert"),
+								  "upsert") == 0;
+	subscription->key = key_argument(fcinfo, subscription);
 	new.on_failure = word_argument(fcinfo, ARG_ON_FAILURE, "on_failure", "stop", "dead_letter");
 	subscription->dead_letters = strcmp(new.on_failure, "dead_letter") == 0;
 	new.on_data_loss = word_argument(fcinfo, ARG_ON_DATA_LOSS, "on_data_loss", "error", "warning");
@@ -158,12 +188,6 @@ subscribe_arguments(FunctionCallInfo fcinfo)
 												MAX_BATCH_SIZE);
 	subscription->batch_timeout = batch_timeout_argument(fcinfo);
 	subscription->workers = integer_argument(fcinfo, ARG_WORKERS, "workers", 0, 64);
-	if (strcmp(new.mode, "upsert") == 0)
-		not_supported("mode 'upsert'");
-	if (!new.key_is_null)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("key is for mode 'upsert' alone")));
 	if (subscription->workers > 1)
 		not_supported("more than one worker");
 	if (!PG_ARGISNULL(ARG_GROUP))
@@ -245,6 +269,8 @@ kafka_subscribe(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("subscription \"%s\" already exists", subscription->name)));
 	kafka_subscription_check(subscription);
+	if (subscription->upsert && subscription->key == NIL)
+		subscription->key = kafka_subscription_default_key(subscription->target);
 	kafka_subscription_check_statement(subscription);
 	subscription->places = find_places(subscription->source, subscription->owner, start,
 									   &subscription->nplaces);
@@ -488,6 +514,13 @@ kafka_retry_dead_letters(PG_FUNCTION_ARGS)
 				 errmsg("dead letters of subscription \"%s\" can only be tried again by its owner",
 						name),
 				 errhint("Use SET ROLE.")));
+	if (subscription->upsert)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("dead letters of subscription \"%s\" cannot be tried again, as its mode is \"upsert\"",
+						name),
+				 errdetail("Later messages of their keys may have been stored since."),
+				 errhint("Use kafka_seek() to have the subscription read its topic again from the letter's offset on, and delete the letter.")));
 	kafka_subscription_lock(subscription->id);
 	kafka_subscription_check(subscription);
 	ResetPlanCache();

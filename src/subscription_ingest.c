@@ -175,10 +175,16 @@ prepare(const char *statement)
 void
 kafka_subscription_check_statement(const KafkaSubscription *subscription)
 {
-	char	   *statement = make_statement(subscription);
+	char	   *statement;
 	SPIPlanPtr	plan;
 	CachedPlanSource *source;
 
+	if (subscription->upsert)
+	{
+		kafka_subscription_check_upsert(subscription);
+		return;
+	}
+	statement = make_statement(subscription);
 	SPI_connect();
 	plan = prepare(statement);
 	source = (CachedPlanSource *) linitial(SPI_plan_get_plan_sources(plan));
@@ -267,12 +273,15 @@ store_rows(const KafkaSubscription *subscription, const KafkaTable *table,
 
 	if (KafkaIngestBatchCount(batch) == 0)
 		return 0;
-	if (!subscription->command &&
+	if (!subscription->command && !subscription->upsert &&
 		kafka_subscription_insert_batch(subscription, table, batch, &rows))
 		return rows;
 	if (snapshot)
 		PushActiveSnapshot(GetTransactionSnapshot());
-	rows = execute_statement(make_statement(subscription));
+	if (subscription->upsert)
+		rows = kafka_subscription_upsert_batch(subscription, table, batch);
+	else
+		rows = execute_statement(make_statement(subscription));
 	if (snapshot)
 		PopActiveSnapshot();
 	return rows;
@@ -321,7 +330,8 @@ kafka_subscription_try_rows(const KafkaSubscription *subscription, const KafkaTa
 	PG_TRY();
 	{
 		*nrows = store_rows(subscription, table, batch);
-		fire_deferred();
+		if (subscription->dead_letters)
+			fire_deferred();
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -348,7 +358,9 @@ kafka_subscription_try_rows(const KafkaSubscription *subscription, const KafkaTa
 
 /*
  * Store a part of a batch, and put aside what cannot be. Where the part fails, its halves are tried:
- * so a bad message is found in as many steps as the batch's size has binary digits.
+ * so a bad message is found in as many steps as the batch's size has binary digits. A part may also
+ * fail whose messages are all good (see subscription_upsert.c). Without dead letters the error of a
+ * single message is raised.
  */
 static int64
 store_part(const KafkaSubscription *subscription, const KafkaTable *table,
@@ -359,6 +371,8 @@ store_part(const KafkaSubscription *subscription, const KafkaTable *table,
 
 	CHECK_FOR_INTERRUPTS();
 	KafkaIngestBatchNarrow(batch, first, n);
+	if (n == 1 && !subscription->dead_letters)
+		return store_rows(subscription, table, batch);
 	reason = kafka_subscription_try_rows(subscription, table, batch, &rows);
 	if (reason == NULL)
 		return rows;
@@ -388,7 +402,8 @@ kafka_subscription_store_batch(const KafkaSubscription *subscription, const Kafk
 	table = KafkaOptionGetTable(subscription->source, subscription->owner);
 	state = kafka_subscription_enter_owner(subscription, own);
 	if (n > 0)
-		rows = subscription->dead_letters ? store_part(subscription, table, batch, 0, n)
+		rows = subscription->dead_letters || subscription->upsert
+			? store_part(subscription, table, batch, 0, n)
 			: store_rows(subscription, table, batch);
 	KafkaIngestBatchNarrow(batch, 0, n);
 	kafka_subscription_advance(subscription->id, fetcher, rows, n > 0);

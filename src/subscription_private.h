@@ -19,6 +19,8 @@ typedef struct KafkaSubscription
 	Oid			target;			/* InvalidOid: a command */
 	char	   *command;		/* NULL: a target */
 	char	   *search_path;
+	bool		upsert;			/* rows are changed, by key; otherwise added */
+	List	   *key;			/* of char *: columns of the target */
 	bool		loss_is_error;
 	bool		dead_letters;	/* what cannot be stored is put aside */
 	int			batch_size;
@@ -45,13 +47,13 @@ extern KafkaSubscription *kafka_subscription_get(int32 id);
 typedef struct KafkaNewSubscription
 {
 	KafkaSubscription subscription;
-	const char *mode;
-	Datum		key;			/* text[] */
-	bool		key_is_null;
 	const char *on_failure;
 	const char *on_data_loss;
 	const char *group;			/* NULL: none */
 } KafkaNewSubscription;
+
+/* A key as the catalogue has it, an array of text, as a list. */
+extern List *kafka_subscription_key_list(Datum array);
 
 extern int32 kafka_subscription_insert(const KafkaNewSubscription *new);
 extern void kafka_subscription_delete(int32 id);
@@ -137,6 +139,19 @@ extern void kafka_subscription_leave_owner(const KafkaOwnerState *state);
 extern bool kafka_subscription_insert_batch(const KafkaSubscription *subscription,
 											const KafkaTable *table,
 											const KafkaIngestBatch *batch, int64 *nrows);
+
+/*
+ * subscription_upsert.c: the changes of rows that a batch is; the number of rows that were changed. As
+ * the current user.
+ */
+extern int64 kafka_subscription_upsert_batch(const KafkaSubscription *subscription,
+											 const KafkaTable *table, const KafkaIngestBatch *batch);
+
+/* ERROR where the key is none, or the current user may not change the target's rows. */
+extern void kafka_subscription_check_upsert(const KafkaSubscription *subscription);
+
+/* The columns of a table's primary key (of char *); ERROR where it has none. */
+extern List *kafka_subscription_default_key(Oid target);
 
 /*
  * Store the messages that a batch shows as rows, as the current user, without their offsets. NULL where

@@ -9,6 +9,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -44,6 +45,53 @@ read_places(const KafkaAccess *access, KafkaSubscription *subscription)
 	}
 }
 
+List *
+kafka_subscription_key_list(Datum array)
+{
+	List	   *list = NIL;
+	Datum	   *values;
+	bool	   *nulls;
+	int			n;
+
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &values, &nulls,
+					  &n);
+	for (int i = 0; i < n; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("a column of the key must not be null")));
+		list = lappend(list, TextDatumGetCString(values[i]));
+	}
+	return list;
+}
+
+static Datum
+key_array(List *key, char *null)
+{
+	Datum	   *values = palloc(Max(list_length(key), 1) * sizeof(Datum));
+
+	*null = key ? ' ' : 'n';
+	if (key == NIL)
+		return (Datum) 0;
+	for (int i = 0; i < list_length(key); i++)
+		values[i] = CStringGetTextDatum((char *) list_nth(key, i));
+	return PointerGetDatum(construct_array(values, list_length(key), TEXTOID, -1, false,
+										   TYPALIGN_INT));
+}
+
+static void
+read_key(const KafkaAccess *access, KafkaSubscription *subscription, int column)
+{
+	bool		isnull;
+	Datum		key = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column, &isnull);
+	MemoryContext old = MemoryContextSwitchTo(access->cxt);
+
+	if (!isnull)
+		subscription->key = kafka_subscription_key_list(key);
+	MemoryContextSwitchTo(old);
+}
+
 /* The row that a condition on $1 finds. */
 static KafkaSubscription *
 load(const char *condition, Oid type, Datum value)
@@ -55,7 +103,7 @@ load(const char *condition, Oid type, Datum value)
 								  "command, search_path, (on_data_loss = 'error')::int4::int8, batch_size::int8, "
 								  "batch_timeout::int8, workers::int8, state, system_identifier, "
 								  "databaseid::int8, last_error, pid::int8, "
-								  "(on_failure = 'dead_letter')::int4::int8 "
+								  "(on_failure = 'dead_letter')::int4::int8, (mode = 'upsert')::int4::int8, key "
 								  "FROM %s.kafka_subscription WHERE %s = $1", access.schema, condition),
 						 1, &type, &value, NULL, SPI_OK_SELECT);
 	if (SPI_processed > 0)
@@ -78,6 +126,8 @@ load(const char *condition, Oid type, Datum value)
 		subscription->failing = kafka_access_text(&access, 0, 15) != NULL;
 		subscription->pid = (int) kafka_access_int(0, 16);
 		subscription->dead_letters = kafka_access_int(0, 17) != 0;
+		subscription->upsert = kafka_access_int(0, 18) != 0;
+		read_key(&access, subscription, 19);
 		read_places(&access, subscription);
 	}
 	kafka_access_end(&access);
@@ -122,9 +172,8 @@ kafka_subscription_insert(const KafkaNewSubscription *new)
 	nulls[3] = OidIsValid(subscription->target) ? ' ' : 'n';
 	values[4] = text_or_null(subscription->command, &nulls[4]);
 	values[5] = CStringGetTextDatum(subscription->search_path);
-	values[6] = CStringGetTextDatum(new->mode);
-	values[7] = new->key;
-	nulls[7] = new->key_is_null ? 'n' : ' ';
+	values[6] = CStringGetTextDatum(subscription->upsert ? "upsert" : "append");
+	values[7] = key_array(subscription->key, &nulls[7]);
 	values[8] = CStringGetTextDatum(new->on_failure);
 	values[9] = CStringGetTextDatum(new->on_data_loss);
 	values[10] = Int32GetDatum(subscription->batch_size);
