@@ -729,7 +729,7 @@ columns_cost(const KafkaEstimate *estimate, List *attrs, bool all)
 		return columns_cost(estimate, attrs, true);
 	if (fields)
 		cost += estimate->message_bytes *
-			(estimate->table->format == KAFKA_FORMAT_JSON ? JSON_COST : CSV_COST);
+			(estimate->table->format == KAFKA_FORMAT_CSV ? CSV_COST : JSON_COST);
 	return cost;
 }
 

@@ -18,9 +18,11 @@ typedef struct KafkaField
 {
 	const char *column;			/* its name */
 	AttrNumber	attnum;
-	const char *path;			/* json: a member, or members from outside in with dots between;
-								 * NULL: the member of the column's own name, dots and all */
-	bool		in_key;			/* json: a member of the key */
+	const char *path;			/* json, debezium: a member, or members from outside in with dots
+								 * between; NULL: the member of the column's own name, dots and
+								 * all */
+	bool		in_key;			/* json, debezium: a member of the key */
+	bool		in_envelope;	/* debezium: a member of the change event, not of its row */
 	bool		wanted;			/* reading: the scan shows it; sending: the statement may give it */
 	bool		force_not_null; /* csv: as COPY's options of these names */
 	bool		force_null;
@@ -70,5 +72,6 @@ typedef struct KafkaFormat
 
 extern const KafkaFormat KafkaFormatJson;
 extern const KafkaFormat KafkaFormatCsv;
+extern const KafkaFormat KafkaFormatDebezium;
 
 #endif							/* KAFKA_FORMAT_H */

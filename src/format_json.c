@@ -10,101 +10,14 @@
  */
 #include "postgres.h"
 
-#include "catalog/namespace.h"
-#include "catalog/pg_type.h"
-#include "mb/pg_wchar.h"
-#include "port/pg_bitutils.h"
-#include "utils/lsyscache.h"
-#include "utils/memutils.h"
-
 #include "format.h"
 #include "json.h"
+#include "json_column.h"
 #include "json_datum.h"
-#include "text.h"
-
-/* A path of more names is nobody's; recursion is as deep as a path is long. */
-#define MAX_PATH 100
-
-/* A buffer for strings that is larger goes to the row's context, and does not stay. */
-#define KEEP_BUFFER (1024 * 1024)
-#define FIRST_BUFFER 1024
-
-/* Text nested more deeply is not given to PostgreSQL's parser to find its error. */
-#define MAX_EXPLAINED 1000
-
-/* ------------------------------------------------------------------------
- * Fields and the tree of their members
- * ------------------------------------------------------------------------ */
-
-/* The text of a path up to its next dot; *path moves behind it, and is NULL at the end. */
-static const char *
-next_name(const char **path, int *len)
-{
-	const char *name = *path;
-	const char *dot = strchr(name, '.');
-
-	*len = dot ? (int) (dot - name) : (int) strlen(name);
-	*path = dot ? dot + 1 : NULL;
-	return name;
-}
-
-static void
-check_path(const KafkaField *field)
-{
-	int			nnames = 1;
-
-	if (field->path == NULL)
-		return;
-	for (const char *p = field->path; *p != '\0'; p++)
-		nnames += *p == '.';
-	if (nnames > MAX_PATH)
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-				 errmsg("path of column \"%s\" has more than %d names", field->column, MAX_PATH)));
-}
-
-/* The member that a field shows, made below root. */
-static KafkaJsonMember *
-add_member(KafkaJsonMember *root, const KafkaField *field)
-{
-	KafkaJsonMember *member = root;
-	const char *path = field->path;
-
-	if (path == NULL)
-		return KafkaJsonAddMember(root, field->column, (int) strlen(field->column));
-	check_path(field);
-	while (path != NULL)
-	{
-		int			len;
-		const char *name = next_name(&path, &len);
-
-		member = KafkaJsonAddMember(member, name, len);
-	}
-	return member;
-}
 
 /* ------------------------------------------------------------------------
  * Reading
  * ------------------------------------------------------------------------ */
-
-/* How a wanted column comes by its datum. */
-typedef enum JsonInput
-{
-	INPUT_TEXT,					/* of a scalar's text, or an array's or object's as it is */
-	INPUT_JSON,					/* of JSON text, a string's quotes and all */
-	INPUT_POPULATE				/* level by level: arrays and composites */
-} JsonInput;
-
-typedef struct JsonColumn
-{
-	const char *name;
-	int			attr;			/* index of its datum */
-	JsonInput	input;
-	bool		check_null;		/* a domain, which may have an opinion */
-	const KafkaJsonMember *member;
-	KafkaDatumReader *reader;	/* text, json */
-	KafkaJsonPopulator *populator;
-} JsonColumn;
 
 /* The value, or the key. */
 typedef struct JsonDocument
@@ -112,7 +25,7 @@ typedef struct JsonDocument
 	const char *what;			/* for errors */
 	KafkaJsonMember *root;
 	KafkaJsonReader reader;
-	JsonColumn *columns;		/* the wanted ones */
+	KafkaJsonColumn *columns;	/* the wanted ones */
 	int			ncolumns;
 } JsonDocument;
 
@@ -123,84 +36,8 @@ typedef struct JsonReadState
 	bool		strict;			/* a member too few is bad data ... */
 	bool		strict_extra;	/* ... and one too many */
 	const char **names;			/* of columns; their members' numbers count them */
-	KafkaText	text;
-	Oid			from_utf8;		/* conversion for \u escapes where the database has another
-								 * encoding */
-	bool		keep_utf8;		/* or they need none */
-	KafkaInput	json;			/* PostgreSQL's own, to explain what is wrong */
-	char	   *buffer;			/* a string without its escapes */
-	Size		size;			/* of the buffer */
-	MemoryContext context;		/* the state's own */
+	KafkaJsonDecoder decoder;
 } JsonReadState;
-
-/* A code point in the database's encoding. */
-static Size
-encode_codepoint(void *arg, uint32 codepoint, char *output)
-{
-	JsonReadState *state = arg;
-	unsigned char utf8[MAX_MULTIBYTE_CHAR_LEN + 1] = {0};
-	unsigned char converted[MAX_UNICODE_EQUIVALENT_STRING * MAX_CONVERSION_GROWTH + 1];
-	int			len;
-
-	unicode_to_utf8(codepoint, utf8);
-	len = pg_utf_mblen(utf8);
-	if (state->keep_utf8)
-	{
-		memcpy(output, utf8, len);
-		return len;
-	}
-
-	if (!OidIsValid(state->from_utf8) ||
-		pg_do_encoding_conversion_buf(state->from_utf8, PG_UTF8, GetDatabaseEncoding(), utf8, len,
-									  converted, sizeof(converted), true) != len)
-		return 0;
-	len = (int) strlen((char *) converted);
-	/* The escape is of six bytes, or twelve. */
-	if (len > 6)
-		elog(ERROR, "character U+%04X has %d bytes in the database's encoding", codepoint, len);
-	memcpy(output, converted, len);
-	return len;
-}
-
-/* What \u escapes become. */
-static void
-open_encoding(JsonReadState *state, const KafkaTable *table)
-{
-	int			database = GetDatabaseEncoding();
-
-	/* In a SQL_ASCII database, text has the encoding that the table says. */
-	state->keep_utf8 = database == PG_UTF8 ||
-		(database == PG_SQL_ASCII && table->encoding == PG_UTF8);
-	if (!state->keep_utf8 && database != PG_SQL_ASCII)
-		state->from_utf8 = FindDefaultConversionProc(PG_UTF8, database);
-	KafkaTextInit(&state->text, table->encoding, KAFKA_INVALID_ERROR);
-}
-
-static void
-open_column(JsonColumn *column, const KafkaField *field, MemoryContext rowcontext)
-{
-	Oid			base = getBaseType(field->type);
-
-	column->name = field->column;
-	column->attr = field->attnum - 1;
-	column->check_null = base != field->type;
-	column->reader = field->reader;
-	if (KafkaJsonIsNested(base))
-	{
-		column->input = INPUT_POPULATE;
-		column->populator = KafkaJsonOpenPopulate(field->column, field->type, field->typmod);
-	}
-	else if (base == JSONOID || base == JSONBOID)
-	{
-		column->input = INPUT_JSON;
-		/* What json_in() would check was checked with the whole message: it is only text here. */
-		if (field->type == JSONOID)
-			column->reader = KafkaDatumOpenRead(TEXTOID, -1, GetDatabaseEncoding(),
-												KAFKA_INVALID_ERROR, rowcontext);
-	}
-	else
-		column->input = INPUT_TEXT;
-}
 
 /* The fields of the value or of the key: those that are wanted; all where the others matter. */
 static void
@@ -209,23 +46,23 @@ open_document(JsonReadState *state, JsonDocument *document, bool in_key,
 {
 	document->what = in_key ? "key" : "value";
 	document->root = KafkaJsonMakeRoot();
-	document->columns = palloc0(Max(nfields, 1) * sizeof(JsonColumn));
-	KafkaJsonInit(&document->reader, encode_codepoint, state);
+	document->columns = palloc0(Max(nfields, 1) * sizeof(KafkaJsonColumn));
+	KafkaJsonOpenReader(&state->decoder, &document->reader);
 
 	for (int i = 0; i < nfields; i++)
 	{
 		const KafkaField *field = &fields[i];
 		KafkaJsonMember *member;
-		JsonColumn *column;
+		KafkaJsonColumn *column;
 
 		if (field->in_key != in_key || !(field->wanted || state->strict_extra))
 			continue;
-		member = add_member(document->root, field);
+		member = KafkaJsonAddField(document->root, field);
 		if (!field->wanted)
 			continue;
 		column = &document->columns[document->ncolumns++];
 		column->member = member;
-		open_column(column, field, rowcontext);
+		KafkaJsonOpenColumn(column, field, rowcontext);
 	}
 }
 
@@ -242,14 +79,9 @@ number_members(JsonDocument *document, bool in_key, const KafkaField *fields, in
 		if (field->in_key != in_key)
 			continue;
 		if (path == NULL)
-			member = add_member(document->root, field);
+			member = KafkaJsonAddField(document->root, field);
 		else
-		{
-			int			len;
-			const char *name = next_name(&path, &len);
-
-			member = KafkaJsonAddMember(document->root, name, len);
-		}
+			member = KafkaJsonAddMember(document->root, path, (int) strcspn(path, "."));
 		if (member->number < 0)
 			member->number = i;
 	}
@@ -261,11 +93,9 @@ json_open_read(const KafkaTable *table, const KafkaField *fields, int nfields,
 {
 	JsonReadState *state = palloc0(sizeof(JsonReadState));
 
-	state->context = CurrentMemoryContext;
 	state->strict = table->strict;
 	state->strict_extra = table->strict_extra;
-	open_encoding(state, table);
-	KafkaFailureOpenInput(&state->json, JSONOID, -1);
+	KafkaJsonOpenDecoder(&state->decoder, table->encoding);
 	open_document(state, &state->value, false, fields, nfields, rowcontext);
 	open_document(state, &state->key, true, fields, nfields, rowcontext);
 	if (state->strict)
@@ -277,40 +107,6 @@ json_open_read(const KafkaTable *table, const KafkaField *fields, int nfields,
 		number_members(&state->key, true, fields, nfields);
 	}
 	return state;
-}
-
-/*
- * Text that is not JSON. Where that is an error, PostgreSQL's parser finds it again and says it in
- * its own words.
- */
-static void
-report_not_json(JsonReadState *state, const JsonDocument *document, const char *text, Size size,
-				KafkaFailure *failure)
-{
-	if (!failure->soft && size < MaxAllocSize && document->reader.deepest <= MAX_EXPLAINED)
-	{
-		Datum		json;
-
-		(void) KafkaFailureInput(failure, &state->json, pnstrdup(text, size), &json);
-	}
-	KafkaFailureReport(failure, ERRCODE_INVALID_TEXT_REPRESENTATION, NULL,
-					   "invalid input syntax for type %s", "json");
-}
-
-/* JSON, but not an object. */
-static void
-report_not_object(const JsonDocument *document, KafkaFailure *failure)
-{
-	static const char *const details[] = {
-		[KAFKA_JSON_NULL] = "It is null.",
-		[KAFKA_JSON_BOOL] = "It is a boolean.",
-		[KAFKA_JSON_NUMBER] = "It is a number.",
-		[KAFKA_JSON_STRING] = "It is a string.",
-		[KAFKA_JSON_ARRAY] = "It is an array."
-	};
-
-	KafkaFailureReport(failure, ERRCODE_INVALID_JSON_TEXT, details[document->root->kind],
-					   "the message's %s is not a JSON object", document->what);
 }
 
 /* The object has to have the table's members, and no others. */
@@ -334,95 +130,6 @@ check_strict(JsonReadState *state, const JsonDocument *document, KafkaFailure *f
 	failure->column = NULL;
 }
 
-/* Room for a string without its escapes. */
-static char *
-get_buffer(JsonReadState *state, Size size)
-{
-	if (size > KEEP_BUFFER)
-		return palloc_extended(size, MCXT_ALLOC_HUGE);
-	if (size > state->size)
-	{
-		Size		larger = Max(FIRST_BUFFER, pg_nextpower2_size_t(size));
-
-		if (state->buffer != NULL)
-			pfree(state->buffer);
-		state->buffer = NULL;
-		state->size = 0;
-		state->buffer = MemoryContextAlloc(state->context, larger);
-		state->size = larger;
-	}
-	return state->buffer;
-}
-
-/* A string with escapes as text, or false. */
-static bool
-unescape(JsonReadState *state, const char **text, Size *size, KafkaFailure *failure)
-{
-	char	   *output = get_buffer(state, *size);
-	const char *detail = NULL;
-
-	switch (KafkaJsonUnescape(*text, *size, encode_codepoint, state, output, size))
-	{
-		case KAFKA_JSON_STRING_OK:
-			*text = output;
-			return true;
-
-		case KAFKA_JSON_STRING_HIGH:
-			detail = "Unicode high surrogate must not follow a high surrogate.";
-			break;
-
-		case KAFKA_JSON_STRING_LOW:
-			detail = "Unicode low surrogate must follow a high surrogate.";
-			break;
-
-		case KAFKA_JSON_STRING_ZERO:
-			KafkaFailureReport(failure, ERRCODE_UNTRANSLATABLE_CHARACTER,
-							   "\\u0000 cannot be converted to text.",
-							   "unsupported Unicode escape sequence");
-			return false;
-
-		case KAFKA_JSON_STRING_LACKING:
-			KafkaFailureReport(failure, ERRCODE_UNTRANSLATABLE_CHARACTER,
-							   "The database's encoding does not have the character.",
-							   "unsupported Unicode escape sequence");
-			return false;
-	}
-	KafkaFailureReport(failure, ERRCODE_INVALID_TEXT_REPRESENTATION, detail,
-					   "invalid input syntax for type %s", "json");
-	return false;
-}
-
-/* A column's datum of its member; member NULL: there is none, or it is null. */
-static inline bool
-read_datum(JsonReadState *state, const JsonColumn *column, const KafkaJsonMember *member,
-		   KafkaFailure *failure, Datum *value, bool *isnull)
-{
-	const char *text = NULL;
-	Size		size = 0;
-
-	if (member != NULL)
-	{
-		text = member->text;
-		size = member->size;
-		if (member->kind == KAFKA_JSON_STRING && column->input != INPUT_TEXT)
-		{
-			text--;
-			size += 2;
-		}
-		else if (member->escaped && !unescape(state, &text, &size, failure))
-			return false;
-	}
-
-	if (column->input != INPUT_POPULATE)
-		return KafkaDatumReadText(column->reader, text, size, failure, value, isnull);
-	if (text == NULL)
-	{
-		text = "null";
-		size = 4;
-	}
-	return KafkaJsonPopulate(column->populator, text, size, failure, value, isnull);
-}
-
 /* The columns' datums of a value or a key. */
 static void
 read_document(JsonReadState *state, JsonDocument *document, const char *text, Size size,
@@ -431,27 +138,15 @@ read_document(JsonReadState *state, JsonDocument *document, const char *text, Si
 	KafkaJsonReader *reader = &document->reader;
 
 	failure->column = NULL;
-	if (unlikely(!KafkaTextDecode(&state->text, &text, &size)))
-	{
-		KafkaTextReport(&state->text, text, size, NULL, failure);
+	if (unlikely(!KafkaJsonDecode(&state->decoder, reader, document->root, document->what, text,
+								  size, failure)))
 		return;
-	}
-	if (unlikely(!KafkaJsonRead(reader, document->root, text, size)))
-	{
-		report_not_json(state, document, text, size, failure);
-		return;
-	}
-	if (unlikely(document->root->kind != KAFKA_JSON_OBJECT))
-	{
-		report_not_object(document, failure);
-		return;
-	}
 	if (unlikely(state->strict_extra))
 		check_strict(state, document, failure);
 
 	for (int i = 0; i < document->ncolumns; i++)
 	{
-		const JsonColumn *column = &document->columns[i];
+		const KafkaJsonColumn *column = &document->columns[i];
 		const KafkaJsonMember *member = column->member;
 		Datum		datum;
 		bool		null;
@@ -463,7 +158,7 @@ read_document(JsonReadState *state, JsonDocument *document, const char *text, Si
 			member = NULL;
 		}
 		failure->column = column->name;
-		if (likely(read_datum(state, column, member, failure, &datum, &null)))
+		if (likely(KafkaJsonReadColumn(&state->decoder, column, member, failure, &datum, &null)))
 		{
 			values[column->attr] = datum;
 			isnull[column->attr] = null;
@@ -573,7 +268,7 @@ make_object(bool in_key, const KafkaField *fields, int nfields)
 		found = true;
 		if (!fields[i].wanted)
 			continue;
-		member = add_member(root, &fields[i]);
+		member = KafkaJsonAddField(root, &fields[i]);
 		next[i] = -1;
 		if (member->number < 0)
 			member->number = i;

@@ -116,24 +116,6 @@ kafka_option_apply_server(KafkaServer *server, const KafkaOption *option, char *
 	}
 }
 
-/*
- * The place of a word of this version, or an error that says that a word of the contract is of a
- * later one.
- */
-static int
-supported_word(const KafkaOption *option, const char *const *words, const char *const *later)
-{
-	for (; *later != NULL; later++)
-	{
-		if (pg_strcasecmp(option->value, *later) == 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("%s \"%s\" is not supported by this version of kafka_fdw",
-							option->name, *later)));
-	}
-	return kafka_value_word(option, words);
-}
-
 /* -1 stands for no limit, which the struct has a value of its own for. */
 static int64
 wait_value(const KafkaOption *option, int64 unlimited)
@@ -146,8 +128,7 @@ wait_value(const KafkaOption *option, int64 unlimited)
 void
 kafka_option_apply_table(KafkaTable *table, const KafkaOption *option, char **values)
 {
-	static const char *const formats[] = {"raw", "json", "csv", NULL};
-	static const char *const later_formats[] = {"debezium", NULL};
+	static const char *const formats[] = {"raw", "json", "csv", "debezium", NULL};
 	static const char *const deliveries[] = {"immediate", "commit", "outbox", NULL};
 	static const char *const invalid_texts[] = {"error", "escape", "null", NULL};
 	static const char *const on_errors[] = {"stop", "set_null", "skip", NULL};
@@ -165,7 +146,7 @@ kafka_option_apply_table(KafkaTable *table, const KafkaOption *option, char **va
 			table->topic = pstrdup(option->value);
 			break;
 		case KAFKA_OPTION_FORMAT:
-			table->format = supported_word(option, formats, later_formats);
+			table->format = kafka_value_word(option, formats);
 			break;
 		case KAFKA_OPTION_START_OFFSET:
 			table->start = KafkaOffsetParse(option->value, KAFKA_START_OFFSET);

@@ -67,7 +67,8 @@ typedef enum KafkaTableFormat
 {
 	KAFKA_FORMAT_RAW,			/* one column */
 	KAFKA_FORMAT_JSON,			/* a column for a member */
-	KAFKA_FORMAT_CSV			/* a column for a field */
+	KAFKA_FORMAT_CSV,			/* a column for a field */
+	KAFKA_FORMAT_DEBEZIUM		/* a column for a member of the row in a change event */
 } KafkaTableFormat;
 
 /* What to do with a message that cannot be decoded. */
@@ -130,8 +131,10 @@ typedef enum KafkaPart
 typedef struct KafkaColumn
 {
 	KafkaPart	part;
-	char	   *path;			/* json: the option json, or json_key; NULL: the column's name */
-	bool		in_key;			/* json: json_key */
+	char	   *path;			/* json, debezium: the option json, json_key or debezium; NULL:
+								 * the column's name */
+	bool		in_key;			/* json_key */
+	bool		in_envelope;	/* debezium */
 	bool		force_not_null; /* csv: as COPY's options of these names */
 	bool		force_null;
 } KafkaColumn;

@@ -85,7 +85,8 @@ kafka_option_apply_column(KafkaColumn *column, const KafkaOption *option, const 
 {
 	bool		force = option->id == KAFKA_OPTION_FORCE_NOT_NULL ||
 		option->id == KAFKA_OPTION_FORCE_NULL;
-	bool		json = option->id == KAFKA_OPTION_JSON || option->id == KAFKA_OPTION_JSON_KEY;
+	bool		json = option->id == KAFKA_OPTION_JSON || option->id == KAFKA_OPTION_JSON_KEY ||
+		option->id == KAFKA_OPTION_DEBEZIUM;
 
 	if (!json && !kafka_value_bool(option))
 		return;
@@ -103,12 +104,14 @@ kafka_option_apply_column(KafkaColumn *column, const KafkaOption *option, const 
 			break;
 		case KAFKA_OPTION_JSON:
 		case KAFKA_OPTION_JSON_KEY:
+		case KAFKA_OPTION_DEBEZIUM:
 			if (option->value[0] == '\0')
 				kafka_value_error(option, NULL, "The name of a member is expected, or those of "
 								  "members from outside in with dots between them.");
 			column->part = KAFKA_PART_FIELD;
 			column->path = pstrdup(option->value);
 			column->in_key = option->id == KAFKA_OPTION_JSON_KEY;
+			column->in_envelope = option->id == KAFKA_OPTION_DEBEZIUM;
 			break;
 		case KAFKA_OPTION_FORCE_NOT_NULL:
 			column->part = KAFKA_PART_FIELD;
@@ -157,12 +160,14 @@ apply_options(Oid relid, AttrNumber attnum, const char *name, KafkaTableFormat f
 			*by_name = false;
 	}
 
-	if ((column->path != NULL && format != KAFKA_FORMAT_JSON) ||
+	if ((column->path != NULL && format != KAFKA_FORMAT_DEBEZIUM &&
+		 (column->in_envelope || format != KAFKA_FORMAT_JSON)) ||
 		(is_forced(column) && format != KAFKA_FORMAT_CSV))
 		ereport(ERROR,
 				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
 				 errmsg("option \"%s\" of column \"%s\" of foreign table \"%s\" requires format %s",
-						previous, name, get_rel_name(relid), column->path ? "json" : "csv")));
+						previous, name, get_rel_name(relid),
+						column->in_envelope ? "debezium" : column->path ? "json or debezium" : "csv")));
 }
 
 /* The part that a column's name means, or KAFKA_PART_NONE. */
@@ -187,7 +192,7 @@ report_no_part(Oid relid, const char *name)
 			 errdetail("In format raw the columns are topic, partition, offset, timestamp, "
 					   "timestamp_type, key, value and headers."),
 			 errhint("Give the column one of these names, or the option of that name, as in "
-					 "OPTIONS (value 'true'). In format json or csv the columns are fields of the "
+					 "OPTIONS (value 'true'). In the other formats the columns are fields of the "
 					 "value.")));
 }
 

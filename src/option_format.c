@@ -24,6 +24,8 @@ format_name(KafkaTableFormat format)
 			return "json";
 		case KAFKA_FORMAT_CSV:
 			return "csv";
+		case KAFKA_FORMAT_DEBEZIUM:
+			return "debezium";
 	}
 	pg_unreachable();
 }
@@ -97,7 +99,8 @@ kafka_option_check_format(KafkaTable *table, List *options)
 				csv = lappend(csv, makeDefElem(pstrdup(def->defname), def->arg, -1));
 				break;
 			case KAFKA_OPTION_STRICT:
-				if (table->format == KAFKA_FORMAT_RAW && table->strict)
+				if (table->format != KAFKA_FORMAT_JSON && table->format != KAFKA_FORMAT_CSV &&
+					table->strict)
 					report_format(option.name, "json or csv", table);
 				break;
 			case KAFKA_OPTION_ON_ERROR:

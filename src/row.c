@@ -91,6 +91,7 @@ init_field(KafkaField *field, Form_pg_attribute attr, const KafkaColumn *column,
 	field->attnum = attr->attnum;
 	field->path = column->path;
 	field->in_key = column->in_key;
+	field->in_envelope = column->in_envelope;
 	field->force_not_null = column->force_not_null;
 	field->force_null = column->force_null;
 	field->position = position;
@@ -150,6 +151,8 @@ kafka_row_format(const KafkaTable *table)
 			return &KafkaFormatJson;
 		case KAFKA_FORMAT_CSV:
 			return &KafkaFormatCsv;
+		case KAFKA_FORMAT_DEBEZIUM:
+			return &KafkaFormatDebezium;
 		case KAFKA_FORMAT_RAW:
 			break;
 	}

@@ -97,6 +97,9 @@ choose_fields(KafkaRow *row, const KafkaTable *table, Bitmapset *used, bool all)
 		kafka_row_want_field(row, field);
 	}
 	row->failure.column = NULL;
+	/* The row of a tombstone is in its key. */
+	if (table->format == KAFKA_FORMAT_DEBEZIUM)
+		row->value_fields = row->key_fields = row->value_fields || row->key_fields;
 	if (row->value_fields || row->key_fields)
 	{
 		row->format = kafka_row_format(table);

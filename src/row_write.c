@@ -25,6 +25,12 @@ KafkaRowOpenWrite(Relation rel, const KafkaTable *table, List *attrs)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("foreign table \"%s\" does not allow inserts", row->relname)));
 
+	if (table->format == KAFKA_FORMAT_DEBEZIUM)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot insert into foreign table \"%s\" of format debezium", row->relname),
+				 errdetail("Its messages are the changes of another table's rows."),
+				 errhint("kafka_publish_table() publishes the changes of a table.")));
 	for (int i = 0; i < row->ncolumns; i++)
 	{
 		RowColumn  *column = &row->columns[i];

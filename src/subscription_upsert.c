@@ -621,17 +621,17 @@ append_comparison(const Upsert *upsert, const UpsertKey *key, StringInfo stateme
 	Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(upsert->target), column->target - 1);
 	const char *name = quote_identifier(column->name);
 	HeapTuple	tuple = SearchSysCache1(OPEROID, ObjectIdGetDatum(key->equal));
-	Form_pg_operator operator;
+	Form_pg_operator form;
 
 	if (!HeapTupleIsValid(tuple))
 		elog(ERROR, "cache lookup failed for operator %u", key->equal);
-	operator= (Form_pg_operator) GETSTRUCT(tuple);
+	form = (Form_pg_operator) GETSTRUCT(tuple);
 	appendStringInfo(statement, TARGET ".%s", name);
 	if (OidIsValid(key->collation) && key->collation != attr->attcollation)
 		appendStringInfo(statement, " COLLATE %s", generate_collation_name(key->collation));
 	appendStringInfo(statement, " OPERATOR(%s.%s) " ROWS ".%s",
-					 quote_identifier(get_namespace_name(operator->oprnamespace)),
-					 NameStr(operator->oprname), name);
+					 quote_identifier(get_namespace_name(form->oprnamespace)),
+					 NameStr(form->oprname), name);
 	ReleaseSysCache(tuple);
 }
 
