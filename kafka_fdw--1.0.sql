@@ -275,6 +275,7 @@ CREATE TABLE @extschema@.kafka_relay (
     system_identifier pg_catalog.int8 NOT NULL,
     databaseid pg_catalog.oid NOT NULL,
     pid pg_catalog.int4,
+    segment pg_catalog.int8,
     state pg_catalog.text NOT NULL,
     stopped pg_catalog.bool NOT NULL DEFAULT false,
     last_error pg_catalog.text,
@@ -285,7 +286,7 @@ COMMENT ON TABLE @extschema@.kafka_relay
     IS 'the relays and what they are doing; see the view kafka_relays';
 GRANT SELECT ON @extschema@.kafka_relay TO pg_monitor;
 
--- Apart from kafka_relay, which every writer looks into: a row is updated with each batch.
+-- Apart from kafka_relay, which writers look into: a row is updated with each batch.
 CREATE TABLE @extschema@.kafka_relay_progress (
     serverid pg_catalog.oid NOT NULL,
     mapping pg_catalog.regrole NOT NULL,

@@ -2,21 +2,12 @@
  * relay.c
  *		The background worker that sends what is in the outbox, each message exactly once.
  *
- * A batch is recorded in PostgreSQL under a name of its own, and flushed; then its messages, and one
- * to the control topic that carries the name, are sent in one Kafka transaction. After a crash
- * anywhere in between the control topic tells whether the recorded batch was committed there. A
- * relay has a transactional id of its own, so an earlier incarnation that still runs somewhere is
- * fenced before the control topic is read.
- *
- * The worker waits outside transactions. Errors of a cycle are noted in kafka_relay and tried again
- * after a pause that grows.
+ * How a batch is sent is in relay_batch.c. The worker waits outside transactions. Errors of a cycle are
+ * noted in kafka_relay and tried again after a pause that grows.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "access/xlog.h"
-#include "commands/extension.h"
-#include "executor/spi.h"
 #include "fmgr.h"
 #include "libpq/pqsignal.h"
 #include "miscadmin.h"
@@ -25,52 +16,26 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
-#include "storage/proc.h"
-#include "tcop/tcopprot.h"
-#include "utils/acl.h"
-#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
 #include "compat.h"
-#include "consumer.h"
 #include "module.h"
-#include "option.h"
 #include "outbox.h"
-#include "producer_transaction.h"
 #include "relay_private.h"
 #include "setting.h"
 #include "worker.h"
 
-#define CONTROL_TOPIC "_kafka_fdw_relay"
-#define MAX_MESSAGE_TIMEOUT 10000	/* ms: a message may not outlive its transaction */
 #define FIRST_PAUSE 500			/* ms after a failure; doubled up to the last */
 #define LAST_PAUSE 5000
 #define ROTATION_INTERVAL 1000	/* ms */
 #define FIRST_NAP 100			/* ms, in the first second: who started us may not have committed */
-#define MANY_IDS 10000
 #define LOCK_TRIES 100
+#define GATHER_TIME 20			/* ms between the beginnings of batches ... */
+#define GATHER_ROWS 1000		/* ... that have fewer messages */
 #define FENCE_INTERVAL 60000	/* ms: twice fenced in that time is not by chance */
-
-#define KAFKA_STOP_SQLSTATE ERRCODE_OPERATOR_INTERVENTION	/* of an error after which it does not
-															 * go on */
-
-/* The relay of this process. */
-typedef struct Relay
-{
-	MemoryContext context;		/* of the relay's own state, until it is read anew */
-	MemoryContext kafka_context;	/* of the transactor */
-	MemoryContext cycle_context;
-	RelayState *state;			/* NULL: to be read */
-	KafkaServer *server;
-	KafkaTransactor *transactor;	/* NULL: not connected */
-	TimestampTz fenced_at;		/* 0: never */
-	TimestampTz rotated_at;
-	bool		sent;			/* something, since it was rotated */
-} Relay;
 
 static volatile sig_atomic_t got_sigterm = false;
 
@@ -93,424 +58,23 @@ on_sigterm(SIGNAL_ARGS)
 }
 
 /* ------------------------------------------------------------------------
- * Transactions of PostgreSQL
- * ------------------------------------------------------------------------ */
-
-static void
-begin_transaction(void)
-{
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	SPI_connect();
-	PushActiveSnapshot(GetTransactionSnapshot());
-}
-
-static void
-commit_transaction(void)
-{
-	PopActiveSnapshot();
-	SPI_finish();
-	CommitTransactionCommand();
-}
-
-/* ------------------------------------------------------------------------
- * Kafka
- * ------------------------------------------------------------------------ */
-
-/* Let go of the connection; what is open there is settled by the next. */
-static void
-disconnect(Relay *relay)
-{
-	relay->transactor = NULL;
-	MemoryContextReset(relay->kafka_context);
-}
-
-/* The server as it is now; a changed one makes a new connection. */
-static void
-refresh_server(Relay *relay)
-{
-	MemoryContext oldcontext = MemoryContextSwitchTo(relay->cycle_context);
-	KafkaServer *server = KafkaOptionGetServer(relay->state->serverid, relay->state->mapping);
-
-	server->message_timeout = Min(server->message_timeout, MAX_MESSAGE_TIMEOUT);
-	if (relay->transactor == NULL || !KafkaOptionSameServer(server, relay->server))
-	{
-		disconnect(relay);
-		MemoryContextSwitchTo(relay->kafka_context);
-		relay->server = KafkaOptionCopyServer(server);
-		relay->server->transactional_id = psprintf("kafka_fdw-%s", relay->state->identity);
-	}
-	else
-	{
-		MemoryContextSwitchTo(relay->kafka_context);
-		relay->server->allowed_topics = KafkaOptionCopyServer(server)->allowed_topics;
-		relay->server->outbox_stops = server->outbox_stops;
-	}
-	MemoryContextSwitchTo(oldcontext);
-}
-
-/* The name of the batch that an identity committed last, in the current context; NULL: none. */
-static char *
-last_committed(Relay *relay, const char *identity)
-{
-	KafkaConsumer *consumer = KafkaConsumerOpen(relay->server, CONTROL_TOPIC, true, false);
-	KafkaSnapshot *snapshot = KafkaConsumerSnapshot(consumer);
-	KafkaMessage message;
-	char	   *result = NULL;
-	KafkaRange	range;
-
-	range.partition = snapshot->partitions[0].partition;
-	range.start = snapshot->partitions[0].low;
-	range.end = snapshot->partitions[0].end;
-	KafkaConsumerStart(consumer, &range, range.end > range.start ? 1 : 0, NULL);
-	while (KafkaConsumerNext(consumer, &message))
-	{
-		if (message.keylen == strlen(identity) && memcmp(message.key, identity, message.keylen) == 0)
-			result = pnstrdup(message.value, message.valuelen);
-	}
-	KafkaConsumerClose(consumer);
-	return result;
-}
-
-static void forget_batch(RelayState *state);
-
-/* A batch's name is "identity/uuid"; the identity is the key of its control message. */
-static char *
-identity_of(const char *batch)
-{
-	return pnstrdup(batch, strcspn(batch, "/"));
-}
-
-/*
- * Connect, which ends whatever an earlier producer of this relay has left open, and see what became
- * of the batch that was recorded last.
- */
-static void
-connect_to_kafka(Relay *relay)
-{
-	RelayState *state = relay->state;
-	char	   *last = NULL;
-	char	   *reason;
-
-	/* A handle's configuration looks into catalogues; without a snapshot that holds nothing back. */
-	StartTransactionCommand();
-	MemoryContextSwitchTo(relay->kafka_context);
-	relay->transactor = KafkaTransactorOpen(relay->server);
-	(void) KafkaTransactorMakeTopic(relay->transactor, CONTROL_TOPIC);
-	MemoryContextSwitchTo(relay->cycle_context);
-	reason = KafkaTransactorPrepare(relay->transactor, CONTROL_TOPIC, 0);
-	if (reason)
-		elog(ERROR, "could not use the control topic \"%s\": %s", CONTROL_TOPIC, reason);
-	if (state->batch)
-		last = last_committed(relay, identity_of(state->batch));
-	CommitTransactionCommand();
-	begin_transaction();
-	kafka_relay_note(state, "running", NULL);
-	if (last && strcmp(last, state->batch) == 0)
-	{
-		int64		nsent = state->batch_rows - list_length(state->excluded);
-
-		forget_batch(state);
-		kafka_relay_save(state, nsent, 0);
-	}
-	commit_transaction();
-	MemoryContextSwitchTo(relay->cycle_context);
-}
-
-/* ------------------------------------------------------------------------
- * Batches
- * ------------------------------------------------------------------------ */
-
-/* The reason why a row may not be sent after all, or NULL. */
-static char *
-why_not(Relay *relay, const RelayRow *row)
-{
-	if (!SearchSysCacheExists1(AUTHOID, ObjectIdGetDatum(row->role)))
-		return pstrdup("the role that queued it does not exist any more");
-	if (kafka_server_aclcheck(relay->state->serverid, row->role, ACL_USAGE) != ACLCHECK_OK)
-		return psprintf("role \"%s\" may not use server \"%s\" any more",
-						GetUserNameFromId(row->role, false), relay->state->server);
-	if (!KafkaOptionTopicAllowed(relay->server, row->topic))
-		return psprintf("topic \"%s\" is not among the allowed topics of server \"%s\"", row->topic,
-						relay->state->server);
-	return NULL;
-}
-
-static bool
-is_excluded(const RelayState *state, int64 id)
-{
-	ListCell   *lc;
-
-	foreach(lc, state->excluded)
-	{
-		if (*(int64 *) lfirst(lc) == id)
-			return true;
-	}
-	return false;
-}
-
-static RelayRow *
-find_row(List *rows, int64 id)
-{
-	ListCell   *lc;
-
-	foreach(lc, rows)
-	{
-		if (((RelayRow *) lfirst(lc))->id == id)
-			return (RelayRow *) lfirst(lc);
-	}
-	return NULL;
-}
-
-/* Give a batch a name, which from now on may be in the control topic. */
-static void
-name_batch(Relay *relay)
-{
-	MemoryContext oldcontext = MemoryContextSwitchTo(relay->context);
-
-	if (relay->state->batch)
-		pfree(relay->state->batch);
-	relay->state->batch =
-		psprintf("%s/%s", relay->state->identity,
-				 DatumGetCString(DirectFunctionCall1(uuid_out,
-													 DirectFunctionCall1(gen_random_uuid, 0))));
-	MemoryContextSwitchTo(oldcontext);
-}
-
-static void
-exclude(Relay *relay, List *rows, int64 id, const char *reason)
-{
-	MemoryContext oldcontext = MemoryContextSwitchTo(relay->context);
-	int64	   *copy = palloc(sizeof(int64));
-
-	*copy = id;
-	relay->state->excluded = lappend(relay->state->excluded, copy);
-	MemoryContextSwitchTo(oldcontext);
-	kafka_relay_bury(relay->state, find_row(rows, id), reason);
-}
-
-/* The recorded batch is in Kafka. */
-static void
-forget_batch(RelayState *state)
-{
-	state->last_id = state->batch_to;
-	pfree(state->batch);
-	state->batch = NULL;
-	list_free_deep(state->excluded);
-	state->excluded = NIL;
-}
-
-/* The round has no rows left: it is what is done. */
-static void
-finish_round(RelayState *state)
-{
-	pfree(state->done);
-	state->done = state->round;
-	state->done_id = state->round_id;
-	state->round = NULL;
-}
-
-/* Find out which rows cannot be sent because their topic or partition is not there. */
-static List *
-prepare_rows(Relay *relay, List *rows)
-{
-	List	   *refusals = NIL;
-	ListCell   *lc;
-
-	foreach(lc, rows)
-	{
-		RelayRow   *row = (RelayRow *) lfirst(lc);
-		KafkaRefusal *refusal;
-		char	   *reason;
-
-		if (is_excluded(relay->state, row->id))
-			continue;
-		reason = KafkaTransactorPrepare(relay->transactor, row->topic, row->message.partition);
-		if (reason == NULL)
-			continue;
-		refusal = palloc(sizeof(KafkaRefusal));
-		refusal->number = row->id;
-		refusal->reason = reason;
-		refusals = lappend(refusals, refusal);
-	}
-	return refusals;
-}
-
-/* Send the rows in a transaction of Kafka's; those that it refuses, when nothing was sent. */
-static List *
-send_rows(Relay *relay, List *rows)
-{
-	RelayState *state = relay->state;
-	char	   *identity = identity_of(state->batch);
-	KafkaOutgoing control = {0};
-	ListCell   *lc;
-
-	KafkaTransactorBegin(relay->transactor);
-	foreach(lc, rows)
-	{
-		RelayRow   *row = (RelayRow *) lfirst(lc);
-
-		if (!is_excluded(state, row->id))
-			KafkaTransactorAdd(relay->transactor, row->topic, &row->message, row->id);
-	}
-	control.partition = 0;
-	control.timestamp = KAFKA_NO_TIMESTAMP;
-	control.key = identity;
-	control.keylen = strlen(identity);
-	control.value = state->batch;
-	control.valuelen = strlen(state->batch);
-	KafkaTransactorAdd(relay->transactor, CONTROL_TOPIC, &control, 0);
-	return KafkaTransactorCommit(relay->transactor);
-}
-
-/* Whether a message was refused, or the relay's own to the control topic. */
-static void
-check_refusal(Relay *relay, const KafkaRefusal *refusal, List *rows)
-{
-	if (refusal->number == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_ERROR),
-				 errmsg("could not send to the control topic \"%s\"", CONTROL_TOPIC),
-				 errdetail_internal("%s.", refusal->reason)));
-	if (relay->server->outbox_stops)
-		ereport(ERROR,
-				(errcode(KAFKA_STOP_SQLSTATE),
-				 errmsg("Kafka refuses message %lld of the outbox, for topic \"%s\"",
-						(long long) refusal->number, find_row(rows, refusal->number)->topic),
-				 errdetail_internal("%s.", refusal->reason),
-				 errhint("Mend the cause and call kafka_relay_start(), or set the server's option "
-						 "outbox_on_error to dead_letter.")));
-}
-
-/* Move what was refused to the dead letters; the rest is the batch now, under another name. */
-static void
-set_aside(Relay *relay, List *rows, List *refusals)
-{
-	ListCell   *lc;
-
-	begin_transaction();
-	foreach(lc, refusals)
-	{
-		KafkaRefusal *refusal = (KafkaRefusal *) lfirst(lc);
-
-		check_refusal(relay, refusal, rows);
-		exclude(relay, rows, refusal->number, refusal->reason);
-	}
-	name_batch(relay);
-	kafka_relay_save(relay->state, 0, list_length(refusals));
-	commit_transaction();
-	MemoryContextSwitchTo(relay->cycle_context);
-}
-
-/*
- * Send the rows of the recorded batch. Where Kafka refuses some for good they go to the dead
- * letters, and the rest is recorded under another name and sent again.
- */
-static void
-send_batch(Relay *relay, List *rows)
-{
-	RelayState *state = relay->state;
-	List	   *refusals;
-	int64		nsent;
-
-	MemoryContextSwitchTo(relay->cycle_context);
-	do
-	{
-		refusals = prepare_rows(relay, rows);
-		if (refusals == NIL)
-			refusals = send_rows(relay, rows);
-		if (refusals != NIL)
-			set_aside(relay, rows, refusals);
-	} while (refusals != NIL);
-	nsent = state->batch_rows - list_length(state->excluded);
-	forget_batch(state);
-	begin_transaction();
-	kafka_relay_save(state, nsent, 0);
-	commit_transaction();
-}
-
-/*
- * The next rows of the round, or where it has none left those of a new one. A round without rows is
- * done at once. That is written down only where the relay's row says otherwise, and when many ids
- * were given to transactions that are still open, or to other relays: their rows need not be looked
- * at again then (kafka_relay_save).
- */
-static List *
-next_rows(Relay *relay)
-{
-	RelayState *state = relay->state;
-	List	   *rows = NIL;
-	bool		old_round = state->round != NULL;
-
-	if (old_round)
-		rows = kafka_relay_fetch(state, 0, relay->cycle_context);
-	if (rows != NIL)
-		return rows;
-	if (old_round)
-		finish_round(state);
-	kafka_relay_begin_round(state, relay->context);
-	rows = kafka_relay_fetch(state, 0, relay->cycle_context);
-	if (rows == NIL)
-	{
-		finish_round(state);
-		if (old_round || kafka_relay_last_given_id() > state->known_id + MANY_IDS)
-			kafka_relay_save(state, 0, 0);
-	}
-	return rows;
-}
-
-/* Write down which rows are about to be sent, without those that may not be any more. */
-static void
-record_batch(Relay *relay, List *rows)
-{
-	RelayState *state = relay->state;
-	ListCell   *lc;
-
-	state->batch_to = ((RelayRow *) llast(rows))->id;
-	state->batch_rows = list_length(rows);
-	foreach(lc, rows)
-	{
-		RelayRow   *row = (RelayRow *) lfirst(lc);
-		char	   *reason = why_not(relay, row);
-
-		if (reason)
-			exclude(relay, rows, row->id, reason);
-	}
-	name_batch(relay);
-	kafka_relay_save(state, 0, list_length(state->excluded));
-}
-
-/*
- * The next batch, recorded; NIL where nothing waits, or the relay is to stop. A batch that was recorded before is taken up
- * again just as it was.
- */
-static List *
-next_batch(Relay *relay)
-{
-	RelayState *state = relay->state;
-	List	   *rows;
-
-	begin_transaction();
-	state->stopped = kafka_relay_is_stopped(state);
-	MemoryContextSwitchTo(relay->cycle_context);
-	if (state->stopped)
-		rows = NIL;
-	else if (state->batch)
-		rows = kafka_relay_fetch(state, state->batch_to, relay->cycle_context);
-	else
-	{
-		rows = next_rows(relay);
-		if (rows != NIL)
-			record_batch(relay, rows);
-	}
-	commit_transaction();
-	MemoryContextSwitchTo(relay->cycle_context);
-	return rows;
-}
-
-/* ------------------------------------------------------------------------
  * The loop
  * ------------------------------------------------------------------------ */
+
+/* Whether the server is still there, and the extension; where not, there is nothing to do any more. */
+static bool
+is_orphaned(const KafkaRelayArguments *arguments)
+{
+	return !SearchSysCacheExists1(FOREIGNSERVEROID, ObjectIdGetDatum(arguments->serverid)) ||
+		!KafkaOutboxExists();
+}
+
+pg_noreturn static void
+end_relay(void)
+{
+	KafkaSignalEnd();
+	proc_exit(0);				/* not to be started again but by a message, or by hand */
+}
 
 /* Read the relay's row anew: at the start, and after each failure. */
 static void
@@ -518,53 +82,60 @@ load_state(Relay *relay, const KafkaRelayArguments *arguments)
 {
 	MemoryContextReset(relay->context);
 	relay->state = NULL;
-	begin_transaction();
-	relay->state = kafka_relay_load(arguments->serverid, arguments->mapping, relay->context);
-	commit_transaction();
+	kafka_relay_begin();
+	if (is_orphaned(arguments))
+		end_relay();
+	relay->state = kafka_relay_load(arguments->serverid, arguments->mapping, relay->segment,
+									relay->context);
+	kafka_relay_commit();
 }
 
-/* Whether the server is still there, and the extension; where not, there is nothing to do any more. */
-static bool
-is_orphaned(const KafkaRelayArguments *arguments)
+/* Now and then make room. */
+static void
+rotate(Relay *relay)
 {
-	bool		orphaned;
+	TimestampTz now = GetCurrentTimestamp();
 
-	StartTransactionCommand();
-	orphaned = !SearchSysCacheExists1(FOREIGNSERVEROID, ObjectIdGetDatum(arguments->serverid)) ||
-		!OidIsValid(get_extension_oid("kafka_fdw", true));
-	CommitTransactionCommand();
-	return orphaned;
+	if (!TimestampDifferenceExceeds(relay->rotated_at, now, ROTATION_INTERVAL))
+		return;
+	relay->rotated_at = now;
+	relay->sent = false;
+	kafka_relay_begin();
+	kafka_relay_rotate();
+	kafka_relay_commit();
 }
 
-/* One look at the outbox; true where there was something to send. */
-static bool
-cycle(Relay *relay)
+/* One look at the outbox; how many messages there were to send. */
+static int
+cycle(Relay *relay, const KafkaRelayArguments *arguments)
 {
 	List	   *rows;
+	int			nrows;
 
-	StartTransactionCommand();
-	refresh_server(relay);
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(relay->cycle_context);
+	kafka_relay_begin();
+	if (is_orphaned(arguments))
+		end_relay();
+	kafka_relay_refresh_server(relay);
 	if (relay->transactor == NULL)
-		connect_to_kafka(relay);
-	rows = next_batch(relay);
-	if (rows != NIL)
 	{
-		send_batch(relay, rows);
+		kafka_relay_commit();
+		MemoryContextSwitchTo(relay->cycle_context);
+		kafka_relay_connect(relay);
+		kafka_relay_begin();
+	}
+	MemoryContextSwitchTo(relay->cycle_context);
+	rows = kafka_relay_next_batch(relay);
+	kafka_relay_commit();
+	nrows = list_length(rows);
+	if (nrows > 0)
+	{
+		kafka_relay_send_batch(relay, rows);
 		relay->sent = true;
 	}
-	if (TimestampDifferenceExceeds(relay->rotated_at, GetCurrentTimestamp(), ROTATION_INTERVAL))
-	{
-		relay->rotated_at = GetCurrentTimestamp();
-		relay->sent = false;
-		begin_transaction();
-		kafka_relay_rotate();
-		commit_transaction();
-	}
+	rotate(relay);
 	MemoryContextSwitchTo(TopMemoryContext);
 	MemoryContextReset(relay->cycle_context);
-	return rows != NIL;
+	return nrows;
 }
 
 /* An error of a cycle: say so, and leave everything to be taken up anew. */
@@ -602,13 +173,13 @@ recover(Relay *relay)
 	}
 	if (relay->state && !got_sigterm)
 	{
-		begin_transaction();
+		kafka_relay_begin();
 		kafka_relay_note(relay->state, what, text);
 		if (stop)
 			kafka_relay_stop_itself(relay->state);
-		commit_transaction();
+		kafka_relay_commit();
 	}
-	disconnect(relay);
+	kafka_relay_disconnect(relay);
 	relay->state = NULL;
 	MemoryContextSwitchTo(TopMemoryContext);
 	MemoryContextReset(relay->cycle_context);
@@ -634,92 +205,35 @@ sit_out(int ms)
 		nap(left);
 }
 
-/* How long to wait for the next message, in ms, if nobody wakes us. */
-static int
-idle_time(const Relay *relay, TimestampTz started)
-{
-	if (!TimestampDifferenceExceeds(started, GetCurrentTimestamp(), 1000))
-		return FIRST_NAP;
-	return relay->sent ? Min(ROTATION_INTERVAL, kafka_relay_naptime) : kafka_relay_naptime;
-}
-
-pg_noreturn static void
-end_relay(void)
-{
-	proc_exit(0);				/* not to be started again but by a message, or by hand */
-}
-
-typedef enum CycleResult
-{
-	CYCLE_IDLE,
-	CYCLE_MORE,
-	CYCLE_FAILED
-} CycleResult;
-
-/* A cycle with what has to be looked at before and after it. */
-static CycleResult
-try_cycle(Relay *relay, const KafkaRelayArguments *arguments)
-{
-	volatile CycleResult result = CYCLE_FAILED;
-
-	PG_TRY();
-	{
-		if (is_orphaned(arguments))
-			end_relay();
-		if (relay->state == NULL)
-			load_state(relay, arguments);
-		if (relay->state->fenced || relay->state->stopped)
-			end_relay();
-		result = cycle(relay) ? CYCLE_MORE : CYCLE_IDLE;
-		if (relay->state->stopped)
-			end_relay();
-	}
-	PG_CATCH();
-	{
-		recover(relay);
-	}
-	PG_END_TRY();
-	return result;
-}
-
-/* Until there is a reason to end, send what comes. */
+/*
+ * Wait for the next message, which wakes us; now and then look all the same. Who has started us may not
+ * have committed by the first look, and does not know where to call.
+ */
 static void
-relay_loop(Relay *relay, const KafkaRelayArguments *arguments)
+sleep_until_called(const Relay *relay)
 {
-	int			pause = FIRST_PAUSE;
-	TimestampTz started = GetCurrentTimestamp();
+	if (!KafkaSignalSleep())
+		return;
+	if (!TimestampDifferenceExceeds(relay->connected_at, GetCurrentTimestamp(), 1000))
+		nap(FIRST_NAP);
+	else if (relay->sent)
+		nap(Min(ROTATION_INTERVAL, kafka_relay_naptime));
+	else
+		nap(kafka_relay_naptime);
+}
 
-	for (;;)
-	{
-		QueryCancelPending = false;
-		if (got_sigterm)
-			end_relay();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-		}
-		if (kafka_mode != KAFKA_MODE_ON)
-		{
-			disconnect(relay);
-			nap(kafka_relay_naptime);
-			continue;
-		}
-		switch (try_cycle(relay, arguments))
-		{
-			case CYCLE_MORE:
-				pause = FIRST_PAUSE;
-				break;
-			case CYCLE_IDLE:
-				pause = FIRST_PAUSE;
-				nap(idle_time(relay, started));
-				break;
-			case CYCLE_FAILED:
-				sit_out(pause);
-				pause = Min(pause * 2, LAST_PAUSE);
-				break;
-		}
-	}
+/*
+ * Let the next messages gather: where they come one by one, a transaction of Kafka's for each few
+ * milliseconds costs more than all else. Nobody wakes us here, as we do not say that we sleep.
+ */
+static void
+gather(TimestampTz begun)
+{
+	long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
+													   TimestampTzPlusMilliseconds(begun, GATHER_TIME));
+
+	if (left > 0)
+		nap(left);
 }
 
 /*
@@ -727,7 +241,7 @@ relay_loop(Relay *relay, const KafkaRelayArguments *arguments)
  * whether one does.
  */
 static void
-take_lock(const KafkaRelayArguments *arguments)
+take_lock(Relay *relay, const KafkaRelayArguments *arguments)
 {
 	LOCKTAG		tag;
 	int			tries = 0;
@@ -741,6 +255,101 @@ take_lock(const KafkaRelayArguments *arguments)
 		nap(10);
 	}
 	CommitTransactionCommand();
+	relay->locked = true;
+}
+
+/*
+ * Give the relay's place up, as somebody has stopped it. Who wants it to go on after all has either seen
+ * that we are ending, and starts another one, or has changed our row before, and then we see that.
+ */
+static void
+end_stopped(Relay *relay, const KafkaRelayArguments *arguments)
+{
+	LOCKTAG		tag;
+	bool		stopped;
+
+	kafka_relay_disconnect(relay);
+	KafkaSignalEnd();
+	KafkaWorkerLockTag(&tag, arguments->serverid, arguments->mapping, KAFKA_RELAY_RUNNING);
+	LockRelease(&tag, ExclusiveLock, true);
+	relay->locked = false;
+	kafka_relay_begin();
+	stopped = kafka_relay_is_stopped(relay->state, true);
+	kafka_relay_commit();
+	if (stopped)
+		end_relay();
+	relay->state = NULL;
+}
+
+/* A cycle with what has to be looked at before and after it; the number of messages, or -1: it failed. */
+static int
+try_cycle(Relay *relay, const KafkaRelayArguments *arguments)
+{
+	volatile int result = -1;
+
+	PG_TRY();
+	{
+		KafkaSignalBusy();
+		if (relay->state == NULL)
+			load_state(relay, arguments);
+		if (relay->state->fenced)
+			end_relay();
+		if (relay->state->stopped)
+			result = 0;
+		else
+			result = cycle(relay, arguments);
+		if (relay->state->stopped)
+			end_stopped(relay, arguments);
+	}
+	PG_CATCH();
+	{
+		recover(relay);
+		result = -1;
+	}
+	PG_END_TRY();
+	return result;
+}
+
+/* Until there is a reason to end, send what comes. */
+static void
+relay_loop(Relay *relay, const KafkaRelayArguments *arguments)
+{
+	int			pause = FIRST_PAUSE;
+
+	for (;;)
+	{
+		TimestampTz begun = GetCurrentTimestamp();
+		int			nrows;
+
+		QueryCancelPending = false;
+		if (got_sigterm)
+			end_relay();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+		}
+		if (kafka_mode != KAFKA_MODE_ON)
+		{
+			kafka_relay_disconnect(relay);
+			nap(kafka_relay_naptime);
+			continue;
+		}
+		if (!relay->locked)
+			take_lock(relay, arguments);
+		nrows = try_cycle(relay, arguments);
+		if (nrows < 0)
+		{
+			sit_out(pause);
+			pause = Min(pause * 2, LAST_PAUSE);
+			continue;
+		}
+		pause = FIRST_PAUSE;
+		if (nrows == 0)
+			sleep_until_called(relay);
+		else if (nrows < GATHER_ROWS)
+			gather(begun);
+	}
 }
 
 void
@@ -763,14 +372,16 @@ kafka_relay_main(Datum arg)
 	SetConfigOption("enable_bitmapscan", "off", PGC_SUSET, PGC_S_OVERRIDE);
 	SetConfigOption("plan_cache_mode", "force_generic_plan", PGC_SUSET, PGC_S_OVERRIDE);
 
-	take_lock(&arguments);
-
 	relay = MemoryContextAllocZero(TopMemoryContext, sizeof(Relay));
 	relay->context = AllocSetContextCreate(TopMemoryContext, "kafka_fdw relay", ALLOCSET_DEFAULT_SIZES);
 	relay->kafka_context = AllocSetContextCreate(TopMemoryContext, "kafka_fdw relay's connection",
 												 ALLOCSET_DEFAULT_SIZES);
 	relay->cycle_context = AllocSetContextCreate(TopMemoryContext, "kafka_fdw relay's batch",
 												 ALLOCSET_DEFAULT_SIZES);
+	StartTransactionCommand();
+	relay->segment = KafkaSignalCreate(arguments.serverid, arguments.mapping);
+	CommitTransactionCommand();
+	relay->connected_at = GetCurrentTimestamp();
 	pgstat_report_activity(STATE_IDLE, NULL);
 	relay_loop(relay, &arguments);
 }

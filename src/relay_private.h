@@ -10,6 +10,8 @@
 
 #include "access.h"
 #include "message.h"
+#include "option.h"
+#include "producer_transaction.h"
 
 /*
  * In SQL: whether a row o of the outbox was sent, as its relay's row p of kafka_relay_progress has it. The
@@ -34,6 +36,7 @@ typedef struct RelayState
 {
 	Oid			serverid;
 	Oid			mapping;
+	int64		segment;		/* of shared memory, see KafkaSignalCreate() */
 	char	   *server;
 	char	   *identity;
 	char	   *done;			/* snapshots as text */
@@ -52,6 +55,56 @@ typedef struct RelayState
 								 * from now on knows nothing of */
 } RelayState;
 
+/* Of an error after which a relay does not go on. */
+#define KAFKA_STOP_SQLSTATE ERRCODE_OPERATOR_INTERVENTION
+
+/* The relay of this process. */
+typedef struct Relay
+{
+	MemoryContext context;		/* of the relay's own state, until it is read anew */
+	MemoryContext kafka_context;	/* of the transactor */
+	MemoryContext cycle_context;
+	RelayState *state;			/* NULL: to be read */
+	KafkaServer *server;
+	KafkaTransactor *transactor;	/* NULL: not connected */
+	int64		segment;		/* what KafkaSignalCreate() has made */
+	TimestampTz fenced_at;		/* 0: never */
+	TimestampTz rotated_at;
+	TimestampTz connected_at;	/* or when the process began */
+	bool		sent;			/* something, since it was rotated */
+	bool		locked;			/* nobody else runs in its place */
+} Relay;
+
+/* relay_batch.c */
+
+/* A transaction, with SPI connected and a snapshot. */
+extern void kafka_relay_begin(void);
+extern void kafka_relay_commit(void);
+
+/* Let go of the connection; what is open there is settled by the next. */
+extern void kafka_relay_disconnect(Relay *relay);
+
+/* In a transaction: the server as it is now; a changed one makes a new connection. */
+extern void kafka_relay_refresh_server(Relay *relay);
+
+/*
+ * Connect, which ends whatever an earlier producer of this relay has left open, and see what became
+ * of the batch that was recorded last.
+ */
+extern void kafka_relay_connect(Relay *relay);
+
+/*
+ * In a transaction: the next batch, recorded when it commits; NIL where nothing waits, or the relay is
+ * to stop. A batch that was recorded before is taken up again just as it was.
+ */
+extern List *kafka_relay_next_batch(Relay *relay);
+
+/*
+ * Send the rows of the recorded batch. Where Kafka refuses some for good they go to the dead
+ * letters, and the rest is recorded under another name and sent again.
+ */
+extern void kafka_relay_send_batch(Relay *relay, List *rows);
+
 /* relay_store.c: each runs inside a transaction of the caller's, with SPI connected. */
 
 /*
@@ -61,7 +114,7 @@ typedef struct RelayState
 extern bool kafka_relay_is_copy(void);
 
 /* Read the relay's rows, or make them; allocated in the given context. */
-extern RelayState *kafka_relay_load(Oid serverid, Oid mapping, MemoryContext context);
+extern RelayState *kafka_relay_load(Oid serverid, Oid mapping, int64 segment, MemoryContext context);
 
 /* Take a snapshot for a new round: what is committed now is its. Before any other statement. */
 extern void kafka_relay_begin_round(RelayState *state, MemoryContext context);
@@ -84,8 +137,8 @@ extern void kafka_relay_stop_itself(const RelayState *state);
 /* The largest id that was given. */
 extern int64 kafka_relay_last_given_id(void);
 
-/* Whether somebody has asked the relay to stop. */
-extern bool kafka_relay_is_stopped(const RelayState *state);
+/* Whether somebody has asked the relay to stop; "wait": or to go on, in a transaction that is still open. */
+extern bool kafka_relay_is_stopped(const RelayState *state, bool wait);
 
 /* Copy a message to the dead letters. */
 extern void kafka_relay_bury(const RelayState *state, const RelayRow *row, const char *reason);

@@ -179,9 +179,12 @@ kafka_relay_rotate(void)
 			empty = n;
 	}
 	if (empty >= 0 && table_size(KafkaOutboxTable(current)) / 1024 >= kafka_outbox_segment_size)
+	{
 		kafka_access_execute(psprintf("UPDATE %s.kafka_outbox_current SET n = %d WHERE n = %d", schema,
 									  empty, current),
 							 0, NULL, NULL, NULL, SPI_OK_UPDATE);
+		KafkaOutboxChanged();
+	}
 	forget_dropped();
 	shrink_progress();
 }

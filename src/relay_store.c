@@ -100,8 +100,8 @@ kafka_relay_is_copy(void)
 static void
 load_relay(RelayState *state, MemoryContext context)
 {
-	Oid			types[] = {OIDOID, OIDOID, TEXTOID, INT4OID, INT8OID, OIDOID, BOOLOID};
-	Datum		values[7];
+	Oid			types[] = {OIDOID, OIDOID, TEXTOID, INT4OID, INT8OID, OIDOID, BOOLOID, INT8OID};
+	Datum		values[8];
 	const char *schema = kafka_access_schema();
 	bool		copy = kafka_relay_is_copy();
 
@@ -112,15 +112,16 @@ load_relay(RelayState *state, MemoryContext context)
 	values[4] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[5] = ObjectIdGetDatum(MyDatabaseId);
 	values[6] = BoolGetDatum(copy);
-	kafka_access_execute(psprintf("INSERT INTO %s.kafka_relay AS r (serverid, mapping, server, pid, "
+	values[7] = Int64GetDatum(state->segment);
+	kafka_access_execute(psprintf("INSERT INTO %s.kafka_relay AS r (serverid, mapping, server, pid, segment, "
 								  "system_identifier, databaseid, identity, state) "
-								  "VALUES ($1, $2, $3, $4, $5, $6, pg_catalog.gen_random_uuid(), "
+								  "VALUES ($1, $2, $3, $4, $8, $5, $6, pg_catalog.gen_random_uuid(), "
 								  "CASE WHEN $7 THEN 'fenced' ELSE 'running' END) "
 								  "ON CONFLICT (serverid, mapping) DO UPDATE SET server = $3, pid = $4, "
-								  "state = CASE WHEN $7 OR r.state = 'fenced' THEN 'fenced' "
+								  "segment = $8, state = CASE WHEN $7 OR r.state = 'fenced' THEN 'fenced' "
 								  "ELSE r.state END "
 								  "RETURNING identity::text, stopped, state = 'fenced'", schema),
-						 7, types, values, NULL, SPI_OK_INSERT_RETURNING);
+						 lengthof(types), types, values, NULL, SPI_OK_INSERT_RETURNING);
 	state->identity = text_column(1, context);
 	state->stopped = kafka_access_bool(2);
 	state->fenced = kafka_access_bool(3);
@@ -163,12 +164,13 @@ load_progress(RelayState *state, MemoryContext context)
 }
 
 RelayState *
-kafka_relay_load(Oid serverid, Oid mapping, MemoryContext context)
+kafka_relay_load(Oid serverid, Oid mapping, int64 segment, MemoryContext context)
 {
 	RelayState *state = MemoryContextAllocZero(context, sizeof(RelayState));
 
 	state->serverid = serverid;
 	state->mapping = mapping;
+	state->segment = segment;
 	state->server = MemoryContextStrdup(context, GetForeignServer(serverid)->servername);
 	state->known_id = kafka_relay_last_given_id();
 	load_relay(state, context);
@@ -414,15 +416,16 @@ kafka_relay_stop_itself(const RelayState *state)
 }
 
 bool
-kafka_relay_is_stopped(const RelayState *state)
+kafka_relay_is_stopped(const RelayState *state, bool wait)
 {
 	Oid			types[] = {OIDOID, OIDOID};
 	Datum		values[2];
 
 	values[0] = ObjectIdGetDatum(state->serverid);
 	values[1] = ObjectIdGetDatum(state->mapping);
-	kafka_access_execute(psprintf("SELECT stopped FROM %s.kafka_relay WHERE serverid = $1 AND mapping = $2",
-								  kafka_access_schema()), 2, types, values, NULL, SPI_OK_SELECT);
+	kafka_access_execute(psprintf("SELECT stopped FROM %s.kafka_relay WHERE serverid = $1 AND mapping = $2%s",
+								  kafka_access_schema(), wait ? " FOR UPDATE" : ""),
+						 2, types, values, NULL, SPI_OK_SELECT);
 	return SPI_processed == 0 || kafka_access_bool(1);
 }
 

@@ -64,18 +64,15 @@ KafkaWorkerConnect(Oid databaseid)
 	SetConfigOption("application_name", MyBgworkerEntry->bgw_name, PGC_SUSET, PGC_S_OVERRIDE);
 }
 
-BackgroundWorkerHandle *
+bool
 KafkaWorkerStartRelay(Oid serverid, Oid mapping)
 {
 	BackgroundWorker worker;
-	BackgroundWorkerHandle *handle;
 	KafkaRelayArguments arguments = {MyDatabaseId, serverid, mapping};
 
 	KafkaWorkerFill(&worker, "kafka_relay_main", "kafka_fdw relay", RELAY_RESTART);
 	memcpy(worker.bgw_extra, &arguments, sizeof(arguments));
-	if (!RegisterDynamicBackgroundWorker(&worker, &handle))
-		return NULL;
-	return handle;
+	return RegisterDynamicBackgroundWorker(&worker, NULL);
 }
 
 bool

@@ -58,11 +58,8 @@ extern void KafkaWorkerFill(BackgroundWorker *worker, const char *function, cons
  */
 extern void KafkaWorkerConnect(Oid databaseid);
 
-/*
- * Start a relay in the current database; its handle in the current context, NULL where no worker
- * slot is free.
- */
-extern BackgroundWorkerHandle *KafkaWorkerStartRelay(Oid serverid, Oid mapping);
+/* Start a relay in the current database; false where no worker slot is free. */
+extern bool KafkaWorkerStartRelay(Oid serverid, Oid mapping);
 
 /* Start the worker of a subscription; false where no worker slot is free. */
 extern bool KafkaWorkerStartSubscription(int32 id);
