@@ -14,384 +14,26 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/stratnum.h"
-#include "access/sysattr.h"
 #include "access/table.h"
 #include "catalog/pg_class.h"
-#include "catalog/pg_collation.h"
 #include "catalog/pg_operator.h"
-#include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
-#include "nodes/makefuncs.h"
-#include "optimizer/optimizer.h"
-#include "parser/parse_coerce.h"
-#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/queryenvironment.h"
-#include "utils/rel.h"
 #include "utils/ruleutils.h"
 #include "utils/syscache.h"
 #include "utils/tuplestore.h"
 
 #include "compat.h"
 #include "row.h"
-#include "subscription_private.h"
+#include "subscription_upsert.h"
 
 /* What the statements call the rows that they are given, and the target. */
 #define ROWS "kafka_rows"
 #define TARGET "kafka_target"
-
-/* A column of the target that has one of its name in the source. */
-typedef struct UpsertColumn
-{
-	const char *name;
-	AttrNumber	source;
-	AttrNumber	target;
-	bool		is_key;
-} UpsertColumn;
-
-/* A column of the key, in the order of its unique index. */
-typedef struct UpsertKey
-{
-	int			column;			/* of columns */
-	Oid			equal;			/* the index's operator ... */
-	Oid			collation;		/* ... and collation */
-} UpsertKey;
-
-/* What becomes of the row of a key. */
-typedef struct UpsertRow
-{
-	MinimalTuple key;
-	MinimalTuple tuple;			/* all columns; NULL: there is to be no row */
-	Bitmapset  *unavailable;	/* columns that the messages do not have: they stay as they are */
-	bool		deleted;		/* the row that was there before goes */
-} UpsertRow;
-
-typedef struct Upsert
-{
-	Relation	source;
-	Relation	target;
-	UpsertColumn *columns;
-	int			ncolumns;
-	UpsertKey  *keys;
-	int			nkeys;
-	bool		overriding;		/* the target has a column that is GENERATED ALWAYS AS IDENTITY */
-	Bitmapset  *used;			/* attributes of the source, as KafkaRowOpenRead takes them */
-	TupleDesc	desc;			/* of columns */
-	TupleDesc	key_desc;		/* of keys */
-	ExprContext *econtext;
-	ProjectionInfo *project;	/* a row of the source to one of columns ... */
-	ProjectionInfo *project_key;	/* ... or of keys */
-	TupleTableSlot *key_slot;
-	TupleTableSlot *old_slot;	/* a row that was kept */
-
-	/* the batch */
-	MemoryContext cxt;			/* of what is kept: emptied by a TRUNCATE */
-	TupleHashTable table;		/* by key: UpsertRow */
-	UpsertRow **rows;			/* the same, in the order of their first messages */
-	int			nrows;
-	int			size;			/* of rows */
-	bool		truncate;		/* all rows go before */
-	const KafkaMessage *message;	/* being read, for the error context */
-} Upsert;
-
-/* ------------------------------------------------------------------------
- * The key
- * ------------------------------------------------------------------------ */
-
-/* Whether an index can decide ON CONFLICT; if not, why. */
-static const char *
-index_problem(Relation index)
-{
-	if (!index->rd_index->indimmediate)
-		return "Its constraint is deferrable.";
-	if (RelationGetIndexPredicate(index) != NIL)
-		return "Its index is partial.";
-	if (!index->rd_index->indisvalid)
-		return "Its index is not valid.";
-	return NULL;
-}
-
-/* Whether an index is a unique one of just these columns of its table. */
-static bool
-index_has_columns(Relation index, Bitmapset *attnums)
-{
-	Bitmapset  *own = NULL;
-	bool		same;
-
-	if (!index->rd_index->indisunique || RelationGetIndexExpressions(index) != NIL)
-		return false;
-	for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
-		own = bms_add_member(own, index->rd_index->indkey.values[i]);
-	same = bms_equal(own, attnums);
-	bms_free(own);
-	return same;
-}
-
-/* The index that makes these columns a key; opened. */
-static Relation
-open_key_index(Relation target, Bitmapset *attnums)
-{
-	const char *problem = NULL;
-	ListCell   *lc;
-
-	foreach(lc, RelationGetIndexList(target))
-	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-
-		if (index_has_columns(index, attnums))
-		{
-			const char *reason = index_problem(index);
-
-			if (reason == NULL)
-				return index;
-			problem = reason;
-		}
-		index_close(index, AccessShareLock);
-	}
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
-			 errmsg("the key is not unique in table \"%s\"", RelationGetRelationName(target)),
-			 problem ? errdetail_internal("%s", problem) : 0,
-			 errhint("Mode \"upsert\" needs a primary key, a unique constraint or a unique index of just these columns, that is neither deferrable nor partial.")));
-}
-
-/* The number of a column, of those that both relations have. */
-static int
-find_column(const Upsert *upsert, AttrNumber target)
-{
-	for (int i = 0; i < upsert->ncolumns; i++)
-	{
-		if (upsert->columns[i].target == target)
-			return i;
-	}
-	return -1;
-}
-
-/* The attributes of the target that are its key. */
-static Bitmapset *
-key_attributes(const Upsert *upsert, List *names)
-{
-	Bitmapset  *result = NULL;
-	ListCell   *lc;
-
-	foreach(lc, names)
-	{
-		const char *name = lfirst(lc);
-		AttrNumber	attnum = get_attnum(RelationGetRelid(upsert->target), name);
-
-		if (attnum <= 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("column \"%s\" of the key does not exist in table \"%s\"", name,
-							RelationGetRelationName(upsert->target))));
-		if (bms_is_member(attnum, result))
-			ereport(ERROR,
-					(errcode(ERRCODE_DUPLICATE_COLUMN),
-					 errmsg("column \"%s\" is in the key twice", name)));
-		if (find_column(upsert, attnum) < 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("column \"%s\" of the key does not exist in foreign table \"%s\"",
-							name, RelationGetRelationName(upsert->source)),
-					 errhint("Columns of the source go to those of the target that have their names.")));
-		result = bms_add_member(result, attnum);
-	}
-	return result;
-}
-
-/* Find the columns of the key, and how the target compares them. */
-static void
-open_key(Upsert *upsert, List *names)
-{
-	Relation	index = open_key_index(upsert->target, key_attributes(upsert, names));
-
-	upsert->nkeys = IndexRelationGetNumberOfKeyAttributes(index);
-	upsert->keys = palloc0(upsert->nkeys * sizeof(UpsertKey));
-	for (int i = 0; i < upsert->nkeys; i++)
-	{
-		UpsertKey  *key = &upsert->keys[i];
-		AttrNumber	attnum = index->rd_index->indkey.values[i];
-		Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(upsert->target), attnum - 1);
-
-		key->column = find_column(upsert, attnum);
-		upsert->columns[key->column].is_key = true;
-		key->collation = index->rd_indcollation[i];
-		key->equal = get_opfamily_member(index->rd_opfamily[i], index->rd_opcintype[i],
-										 index->rd_opcintype[i], BTEqualStrategyNumber);
-		if (!OidIsValid(key->equal) || !op_hashjoinable(key->equal, attr->atttypid))
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("column \"%s\" of table \"%s\" cannot be a key of a subscription",
-							NameStr(attr->attname), RelationGetRelationName(upsert->target)),
-					 errdetail("Values of type %s cannot be hashed.",
-							   format_type_be(attr->atttypid))));
-	}
-	index_close(index, NoLock);
-}
-
-List *
-kafka_subscription_default_key(Oid target)
-{
-	Relation	rel = table_open(target, AccessShareLock);
-	Oid			primary = kafka_primary_key_index(rel);
-	List	   *names = NIL;
-
-	if (!OidIsValid(primary))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
-				 errmsg("table \"%s\" has no primary key", RelationGetRelationName(rel)),
-				 errhint("Mode \"upsert\" needs one, or a key, as in key => ARRAY['id'].")));
-	{
-		Relation	index = index_open(primary, AccessShareLock);
-
-		for (int i = 0; i < IndexRelationGetNumberOfKeyAttributes(index); i++)
-			names = lappend(names, get_attname(target, index->rd_index->indkey.values[i], false));
-		index_close(index, AccessShareLock);
-	}
-	table_close(rel, NoLock);
-	return names;
-}
-
-/* ------------------------------------------------------------------------
- * Columns
- * ------------------------------------------------------------------------ */
-
-/* Match the columns by name. What the target generates is left to it. */
-static void
-match_columns(Upsert *upsert)
-{
-	TupleDesc	desc = RelationGetDescr(upsert->target);
-
-	upsert->columns = palloc0(desc->natts * sizeof(UpsertColumn));
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute attr = TupleDescAttr(desc, i);
-		UpsertColumn *column = &upsert->columns[upsert->ncolumns];
-
-		if (attr->attisdropped || attr->attgenerated != '\0')
-			continue;
-		column->source = get_attnum(RelationGetRelid(upsert->source), NameStr(attr->attname));
-		if (column->source <= 0)
-			continue;
-		column->name = pstrdup(NameStr(attr->attname));
-		column->target = attr->attnum;
-		upsert->used = bms_add_member(upsert->used,
-									  column->source - FirstLowInvalidHeapAttributeNumber);
-		if (attr->attidentity == ATTRIBUTE_IDENTITY_ALWAYS)
-			upsert->overriding = true;
-		upsert->ncolumns++;
-	}
-}
-
-/* The source is not read by a statement, so its privileges are looked at here. */
-static void
-check_source_privileges(const Upsert *upsert)
-{
-	Oid			relid = RelationGetRelid(upsert->source);
-
-	if (pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK)
-		return;
-	for (int i = 0; i < upsert->ncolumns; i++)
-	{
-		AclResult	result = pg_attribute_aclcheck(relid, upsert->columns[i].source, GetUserId(),
-												   ACL_SELECT);
-
-		if (result != ACLCHECK_OK)
-			aclcheck_error(result, get_relkind_objtype(RELKIND_FOREIGN_TABLE),
-						   RelationGetRelationName(upsert->source));
-	}
-}
-
-/* The value of a column, of the target's type, made from the source's as an INSERT would. */
-static Expr *
-make_value(const Upsert *upsert, const UpsertColumn *column)
-{
-	Form_pg_attribute from = TupleDescAttr(RelationGetDescr(upsert->source), column->source - 1);
-	Form_pg_attribute to = TupleDescAttr(RelationGetDescr(upsert->target), column->target - 1);
-	Node	   *var = (Node *) makeVar(1, column->source, from->atttypid, from->atttypmod,
-									   from->attcollation, 0);
-	Node	   *value = coerce_to_target_type(NULL, var, from->atttypid, to->atttypid, to->atttypmod,
-											  COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
-
-	if (value == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" is of type %s in \"%s\", but of type %s in \"%s\"",
-						column->name, format_type_be(to->atttypid),
-						RelationGetRelationName(upsert->target), format_type_be(from->atttypid),
-						RelationGetRelationName(upsert->source)),
-				 errdetail("There is no assignment cast between them.")));
-	return expression_planner((Expr *) value);
-}
-
-/* Have a column in a projection's list, and in the description of what comes of it. */
-static List *
-add_column(const Upsert *upsert, const UpsertColumn *column, List *list, TupleDesc desc)
-{
-	AttrNumber	n = list_length(list) + 1;
-	Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(upsert->target), column->target - 1);
-
-	TupleDescInitEntry(desc, n, column->name, attr->atttypid, attr->atttypmod, attr->attndims);
-	TupleDescInitEntryCollation(desc, n, attr->attcollation);
-	return lappend(list, makeTargetEntry(make_value(upsert, column), n, NULL, false));
-}
-
-/* Prepare to make rows, and keys, of what the source shows. */
-static void
-open_projections(Upsert *upsert)
-{
-	List	   *list = NIL;
-	List	   *keys = NIL;
-
-	upsert->desc = CreateTemplateTupleDesc(upsert->ncolumns);
-	upsert->key_desc = CreateTemplateTupleDesc(upsert->nkeys);
-	for (int i = 0; i < upsert->ncolumns; i++)
-		list = add_column(upsert, &upsert->columns[i], list, upsert->desc);
-	for (int i = 0; i < upsert->nkeys; i++)
-		keys = add_column(upsert, &upsert->columns[upsert->keys[i].column], keys,
-						  upsert->key_desc);
-	upsert->econtext = CreateStandaloneExprContext();
-	upsert->key_slot = MakeSingleTupleTableSlot(upsert->key_desc, &TTSOpsVirtual);
-	upsert->old_slot = MakeSingleTupleTableSlot(upsert->desc, &TTSOpsMinimalTuple);
-	upsert->project = ExecBuildProjectionInfo(list, upsert->econtext,
-											  MakeSingleTupleTableSlot(upsert->desc,
-																	   &TTSOpsVirtual),
-											  NULL, RelationGetDescr(upsert->source));
-	upsert->project_key = ExecBuildProjectionInfo(keys, upsert->econtext, upsert->key_slot, NULL,
-												  RelationGetDescr(upsert->source));
-}
-
-/* Everything that does not depend on the messages. */
-static void
-open_upsert(Upsert *upsert, const KafkaSubscription *subscription)
-{
-	memset(upsert, 0, sizeof(Upsert));
-	upsert->target = table_open(subscription->target, RowExclusiveLock);
-	if (upsert->target->rd_rel->relkind == RELKIND_VIEW)
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("view \"%s\" cannot be the target of a subscription in mode \"upsert\"",
-						RelationGetRelationName(upsert->target)),
-				 errdetail("A view has no unique index.")));
-	upsert->source = table_open(subscription->source, AccessShareLock);
-	match_columns(upsert);
-	open_key(upsert, subscription->key);
-	check_source_privileges(upsert);
-	open_projections(upsert);
-}
-
-static void
-close_upsert(Upsert *upsert)
-{
-	FreeExprContext(upsert->econtext, true);
-	table_close(upsert->source, NoLock);
-	table_close(upsert->target, NoLock);
-}
 
 /* ------------------------------------------------------------------------
  * Messages
@@ -399,7 +41,7 @@ close_upsert(Upsert *upsert)
 
 /* Begin anew with nothing kept. */
 static void
-open_table(Upsert *upsert)
+open_table(KafkaUpsert *upsert)
 {
 	AttrNumber *columns = palloc(upsert->nkeys * sizeof(AttrNumber));
 	Oid		   *equal = palloc(upsert->nkeys * sizeof(Oid));
@@ -424,7 +66,7 @@ open_table(Upsert *upsert)
 }
 
 static void
-forget_all(Upsert *upsert)
+forget_all(KafkaUpsert *upsert)
 {
 	MemoryContext old = MemoryContextSwitchTo(upsert->cxt);
 
@@ -435,7 +77,7 @@ forget_all(Upsert *upsert)
 
 /* What is known of the key in key_slot. */
 static UpsertRow *
-find_row(Upsert *upsert)
+find_row(KafkaUpsert *upsert)
 {
 	bool		isnew;
 	TupleHashEntry entry = LookupTupleHashEntry(upsert->table, upsert->key_slot, &isnew, NULL);
@@ -456,7 +98,7 @@ find_row(Upsert *upsert)
 
 /* A row without its key would be another row each time. */
 static void
-check_key(const Upsert *upsert)
+check_key(const KafkaUpsert *upsert)
 {
 	for (int i = 0; i < upsert->nkeys; i++)
 	{
@@ -476,7 +118,7 @@ check_key(const Upsert *upsert)
 
 /* The key of a message that deletes, of which no other column is looked at. */
 static void
-store_delete(Upsert *upsert)
+store_delete(KafkaUpsert *upsert)
 {
 	UpsertRow  *row;
 
@@ -490,7 +132,7 @@ store_delete(Upsert *upsert)
 
 /* Take what a message does not have from the message of the key before it, where that has it. */
 static Bitmapset *
-fill_unavailable(Upsert *upsert, UpsertRow *row, TupleTableSlot *slot, Bitmapset *unavailable)
+fill_unavailable(KafkaUpsert *upsert, UpsertRow *row, TupleTableSlot *slot, Bitmapset *unavailable)
 {
 	int			i = -1;
 
@@ -508,7 +150,7 @@ fill_unavailable(Upsert *upsert, UpsertRow *row, TupleTableSlot *slot, Bitmapset
 
 /* A message that gives a row. */
 static void
-store_upsert(Upsert *upsert, const bool *missing)
+store_upsert(KafkaUpsert *upsert, const bool *missing)
 {
 	TupleTableSlot *slot = ExecProject(upsert->project);
 	Bitmapset  *unavailable = NULL;
@@ -542,17 +184,17 @@ store_upsert(Upsert *upsert, const bool *missing)
 static void
 message_context(void *arg)
 {
-	const Upsert *upsert = arg;
+	const KafkaUpsert *upsert = arg;
 
 	if (upsert->message)
-		errcontext("foreign table \"%s\", partition %d, offset %lld",
-				   RelationGetRelationName(upsert->source), upsert->message->partition,
-				   (long long) upsert->message->offset);
+		errcontext("foreign table \"%s\", topic \"%s\", partition %d, offset %lld",
+				   RelationGetRelationName(upsert->source), upsert->topic,
+				   upsert->message->partition, (long long) upsert->message->offset);
 }
 
 /* What a message says, which the slot shows. */
 static void
-store_message(Upsert *upsert, KafkaRow *row, const KafkaMessage *message, TupleTableSlot *slot)
+store_message(KafkaUpsert *upsert, KafkaRow *row, const KafkaMessage *message, TupleTableSlot *slot)
 {
 	ErrorContextCallback callback = {error_context_stack, message_context, upsert};
 	MemoryContext old = MemoryContextSwitchTo(upsert->econtext->ecxt_per_tuple_memory);
@@ -582,12 +224,13 @@ store_message(Upsert *upsert, KafkaRow *row, const KafkaMessage *message, TupleT
 }
 
 static void
-read_messages(Upsert *upsert, const KafkaTable *table, const KafkaIngestBatch *batch)
+read_messages(KafkaUpsert *upsert, const KafkaTable *table, const KafkaIngestBatch *batch)
 {
 	KafkaRow   *row = KafkaRowOpenRead(upsert->source, table, upsert->used);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(upsert->source),
 													&TTSOpsVirtual);
 
+	upsert->topic = table->topic;
 	for (int i = 0; i < KafkaIngestBatchCount(batch); i++)
 	{
 		const KafkaMessage *message = KafkaIngestBatchMessage(batch, i);
@@ -606,7 +249,7 @@ read_messages(Upsert *upsert, const KafkaTable *table, const KafkaIngestBatch *b
 
 /* The target's name; a plain table's alone, as its unique index is not that of tables that inherit. */
 static char *
-target_name(const Upsert *upsert)
+target_name(const KafkaUpsert *upsert)
 {
 	return psprintf("%s%s", upsert->target->rd_rel->relkind == RELKIND_RELATION ? "ONLY " : "",
 					quote_qualified_identifier(get_namespace_name(RelationGetNamespace(upsert->target)),
@@ -615,7 +258,7 @@ target_name(const Upsert *upsert)
 
 /* "target.a = rows.a", with the key's own operator and collation, whatever the search_path is. */
 static void
-append_comparison(const Upsert *upsert, const UpsertKey *key, StringInfo statement)
+append_comparison(const KafkaUpsert *upsert, const UpsertKey *key, StringInfo statement)
 {
 	const UpsertColumn *column = &upsert->columns[key->column];
 	Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(upsert->target), column->target - 1);
@@ -635,26 +278,55 @@ append_comparison(const Upsert *upsert, const UpsertKey *key, StringInfo stateme
 	ReleaseSysCache(tuple);
 }
 
+/* What is true for a row of the target and one of ours with the same key. */
 static char *
-delete_statement(const Upsert *upsert)
+same_key(const KafkaUpsert *upsert)
 {
-	StringInfoData statement;
+	StringInfoData condition;
 
-	initStringInfo(&statement);
-	appendStringInfo(&statement, "DELETE FROM %s AS " TARGET " USING " ROWS " WHERE ",
-					 target_name(upsert));
+	initStringInfo(&condition);
 	for (int i = 0; i < upsert->nkeys; i++)
 	{
 		if (i > 0)
-			appendStringInfoString(&statement, " AND ");
-		append_comparison(upsert, &upsert->keys[i], &statement);
+			appendStringInfoString(&condition, " AND ");
+		append_comparison(upsert, &upsert->keys[i], &condition);
 	}
-	return statement.data;
+	return condition.data;
 }
 
-/* What puts rows into the target that have all columns but these. */
 static char *
-upsert_statement(const Upsert *upsert, const Bitmapset *without)
+delete_statement(const KafkaUpsert *upsert)
+{
+	return psprintf("DELETE FROM %s AS " TARGET " USING " ROWS " WHERE %s", target_name(upsert),
+					same_key(upsert));
+}
+
+/* What changes rows that are there in all columns but these; NULL: there are no others. */
+static char *
+update_statement(const KafkaUpsert *upsert, const Bitmapset *without)
+{
+	StringInfoData set;
+
+	initStringInfo(&set);
+	for (int i = 0; i < upsert->ncolumns; i++)
+	{
+		const char *name = quote_identifier(upsert->columns[i].name);
+
+		if (!bms_is_member(i, without) && !upsert->columns[i].is_key)
+			appendStringInfo(&set, "%s%s = " ROWS ".%s", set.len > 0 ? ", " : "", name, name);
+	}
+	if (set.len == 0)
+		return NULL;
+	return psprintf("UPDATE %s AS " TARGET " SET %s FROM " ROWS " WHERE %s", target_name(upsert),
+					set.data, same_key(upsert));
+}
+
+/*
+ * What puts rows into the target that have all columns but these. Where there are such, rows that are
+ * there are left alone: an INSERT would ask for a column that is NOT NULL before it finds them.
+ */
+static char *
+upsert_statement(const KafkaUpsert *upsert, const Bitmapset *without)
 {
 	StringInfoData columns;
 	StringInfoData keys;
@@ -678,8 +350,11 @@ upsert_statement(const Upsert *upsert, const Bitmapset *without)
 			appendStringInfo(&set, "%s%s = excluded.%s", set.len > 0 ? ", " : "", name, name);
 	}
 	return psprintf("INSERT INTO %s AS " TARGET " (%s)%s SELECT %s FROM " ROWS
-					" ON CONFLICT (%s) DO %s%s", target, columns.data,
-					upsert->overriding ? " OVERRIDING SYSTEM VALUE" : "", columns.data, keys.data,
+					"%s ON CONFLICT (%s) DO %s%s", target, columns.data,
+					upsert->overriding ? " OVERRIDING SYSTEM VALUE" : "", columns.data,
+					without == NULL ? "" : psprintf(" WHERE NOT EXISTS (SELECT FROM %s AS " TARGET " WHERE %s)",
+													target_name(upsert), same_key(upsert)),
+					keys.data,
 					set.len > 0 ? "UPDATE SET " : "NOTHING", set.data);
 }
 
@@ -707,18 +382,24 @@ execute(const char *statement, TupleDesc desc, Tuplestorestate *rows, int64 nrow
 	return nrows;
 }
 
+/* TRUNCATE does not suffer a table that is open, so it is let go of, but for its lock. */
 static void
-truncate_target(const Upsert *upsert)
+truncate_target(KafkaUpsert *upsert)
 {
+	char	   *statement = psprintf("TRUNCATE %s", target_name(upsert));
+	Oid			target = RelationGetRelid(upsert->target);
+
+	table_close(upsert->target, NoLock);
 	SPI_connect();
-	if (SPI_execute(psprintf("TRUNCATE %s", target_name(upsert)), false, 0) != SPI_OK_UTILITY)
+	if (SPI_execute(statement, false, 0) != SPI_OK_UTILITY)
 		elog(ERROR, "could not truncate the target of a subscription");
 	SPI_finish();
+	upsert->target = table_open(target, NoLock);
 }
 
 /* Delete the rows that a message deletes, even where a later one makes them again. */
 static int64
-delete_rows(const Upsert *upsert)
+delete_rows(const KafkaUpsert *upsert)
 {
 	Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(upsert->key_desc, &TTSOpsMinimalTuple);
@@ -741,11 +422,13 @@ delete_rows(const Upsert *upsert)
 
 /* Insert or update those rows that lack the same columns as the first one, which is one of them. */
 static int64
-upsert_rows_like(const Upsert *upsert, int first, bool *done)
+upsert_rows_like(const KafkaUpsert *upsert, int first, bool *done)
 {
 	Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
 	const Bitmapset *unavailable = upsert->rows[first]->unavailable;
+	char	   *update = unavailable ? update_statement(upsert, unavailable) : NULL;
 	int64		nrows = 0;
+	int64		nupdated = 0;
 
 	for (int i = first; i < upsert->nrows; i++)
 	{
@@ -758,13 +441,15 @@ upsert_rows_like(const Upsert *upsert, int first, bool *done)
 		done[i] = true;
 		nrows++;
 	}
+	if (update)
+		nupdated = execute(update, upsert->desc, rows, nrows);
 	nrows = execute(upsert_statement(upsert, unavailable), upsert->desc, rows, nrows);
 	tuplestore_end(rows);
-	return nrows;
+	return nupdated + nrows;
 }
 
 static int64
-upsert_rows(const Upsert *upsert)
+upsert_rows(const KafkaUpsert *upsert)
 {
 	bool	   *done = palloc_extended(upsert->nrows * sizeof(bool),
 									   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
@@ -786,10 +471,10 @@ kafka_subscription_upsert_batch(const KafkaSubscription *subscription, const Kaf
 	MemoryContext cxt = AllocSetContextCreate(CurrentMemoryContext, "kafka_fdw upsert",
 											  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(cxt);
-	Upsert		upsert;
+	KafkaUpsert upsert;
 	int64		nrows;
 
-	open_upsert(&upsert, subscription);
+	kafka_upsert_open(&upsert, subscription);
 	upsert.cxt = AllocSetContextCreate(cxt, "kafka_fdw upsert rows", ALLOCSET_DEFAULT_SIZES);
 	forget_all(&upsert);
 	read_messages(&upsert, table, batch);
@@ -797,7 +482,7 @@ kafka_subscription_upsert_batch(const KafkaSubscription *subscription, const Kaf
 		truncate_target(&upsert);
 	nrows = delete_rows(&upsert);
 	nrows += upsert_rows(&upsert);
-	close_upsert(&upsert);
+	kafka_upsert_close(&upsert);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(cxt);
 	return nrows;
@@ -808,11 +493,11 @@ void
 kafka_subscription_check_upsert(const KafkaSubscription *subscription)
 {
 	Tuplestorestate *rows = tuplestore_begin_heap(false, false, work_mem);
-	Upsert		upsert;
+	KafkaUpsert upsert;
 
-	open_upsert(&upsert, subscription);
+	kafka_upsert_open(&upsert, subscription);
 	(void) execute(psprintf("EXPLAIN %s", delete_statement(&upsert)), upsert.key_desc, rows, 0);
 	(void) execute(psprintf("EXPLAIN %s", upsert_statement(&upsert, NULL)), upsert.desc, rows, 0);
-	close_upsert(&upsert);
+	kafka_upsert_close(&upsert);
 	tuplestore_end(rows);
 }
