@@ -104,7 +104,7 @@ SELECT count(kafka_send(:'tr', v, k)) FROM (VALUES (NULL, 'B'), ('5', 'a'), ('6'
 SELECT format('CALL kafka_ingest(%L)', name) FROM kafka_subscriptions ORDER BY name \gexec
 SELECT format('SELECT %L AS target, * FROM up.%I ORDER BY key COLLATE "C", 3', name, name) FROM kafka_subscriptions WHERE name <> 'only_key' ORDER BY name \gexec
 SELECT * FROM only_key ORDER BY key COLLATE "C";
-SELECT tableoid::regclass, * FROM parent ORDER BY 1, 2 COLLATE "C";
+SELECT tableoid::regclass, * FROM parent ORDER BY tableoid::regclass::text, key COLLATE "C";
 SELECT what FROM log;
 SELECT name, rows FROM kafka_subscriptions ORDER BY name;
 SELECT count(kafka_unsubscribe(name)) FROM kafka_subscriptions;
