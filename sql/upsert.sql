@@ -109,6 +109,21 @@ SELECT what FROM log;
 SELECT name, rows FROM kafka_subscriptions ORDER BY name;
 SELECT count(kafka_unsubscribe(name)) FROM kafka_subscriptions;
 
+-- Keys of several columns, of other types, and of types that are converted
+CREATE TYPE up.mood AS ENUM ('sad', 'ok');
+CREATE FOREIGN TABLE up.typed (mood up.mood OPTIONS (json_key 'm'), u uuid OPTIONS (json_key 'u'), v varchar(5) OPTIONS (json_key 'v'), a int[] OPTIONS (json_key 'a'), n numeric OPTIONS (json_key 'n'), value text)
+    SERVER kafka OPTIONS (topic :'t', format 'json', start_offset '23');
+CREATE TABLE up.keyed (value text, n int, a int[], v text, u uuid, mood up.mood, PRIMARY KEY (mood, u, v, a, n));
+SELECT kafka_subscribe('keyed', 'typed', 'keyed', mode => 'upsert', workers => 0);
+SELECT count(kafka_send(:'t', format('{"value": "%s"}', v), k)) FROM (VALUES ('{"m": "sad", "u": "11111111-1111-1111-1111-111111111111", "v": "x", "a": [1, 2], "n": 1.4}', '1'), ('{"m": "ok", "u": "11111111-1111-1111-1111-111111111111", "v": "x", "a": [1, 2], "n": 1.4}', '2'),
+    ('{"m": "sad", "u": "11111111111111111111111111111111", "v": "x", "a": [1,2], "n": 0.9}', '3')) x (k, v);
+CALL kafka_ingest('keyed');
+SELECT * FROM keyed ORDER BY mood;
+SELECT kafka_send(:'t', NULL::text, '{"m": "ok", "u": "11111111111111111111111111111111", "v": "x", "a": [1,2], "n": 1}');
+CALL kafka_ingest('keyed');
+SELECT * FROM keyed ORDER BY mood;
+SELECT kafka_unsubscribe('keyed');
+
 -- Change events: what they delete, what they lack, and a TRUNCATE among them
 CREATE FOREIGN TABLE up.dbz (id int, v text, big text, b bytea) SERVER kafka OPTIONS (topic :'td', format 'debezium');
 CREATE TABLE up.mirror (id int PRIMARY KEY, v text, big text NOT NULL DEFAULT 'none', b bytea NOT NULL, w text);

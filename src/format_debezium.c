@@ -723,7 +723,9 @@ convert_array(DebeziumState *state, const DebeziumColumn *column, DebeziumMeanin
 	for (const char *p = array; p < end;)
 	{
 		const char *start = p;
-		KafkaJsonKind kind = *p == '"' ? KAFKA_JSON_STRING : KAFKA_JSON_NUMBER;
+		KafkaJsonMember member = {.kind = *p == '"' ? KAFKA_JSON_STRING : KAFKA_JSON_NUMBER};
+		const char *string;
+		Size		stringlen;
 		const char *element;
 
 		if (*p == '"')
@@ -739,12 +741,12 @@ convert_array(DebeziumState *state, const DebeziumColumn *column, DebeziumMeanin
 			appendStringInfoChar(&output, *p++);
 			continue;
 		}
-		if (kind == KAFKA_JSON_STRING && memchr(start, '\\', p - start) != NULL)
-			element = NULL;
-		else if (!convert_scalar(state, column, meaning, kind,
-								 start + (kind == KAFKA_JSON_STRING),
-								 p - start - (kind == KAFKA_JSON_STRING ? 2 : 0), failure,
-								 &element))
+		member.text = member.kind == KAFKA_JSON_STRING ? start + 1 : start;
+		member.size = p - start - (member.kind == KAFKA_JSON_STRING ? 2 : 0);
+		member.escaped = memchr(start, '\\', p - start) != NULL;
+		if (!KafkaJsonMemberText(&state->decoder, &member, failure, &string, &stringlen) ||
+			!convert_scalar(state, column, meaning, member.kind, string, stringlen, failure,
+							&element))
 			return false;
 		if (element)
 			KafkaJsonAppendString(&output, element, strlen(element));
@@ -809,7 +811,8 @@ read_value(DebeziumState *state, const DebeziumColumn *column, const KafkaJsonMe
 	}
 	if (column->column.input == KAFKA_JSON_INPUT_TEXT)
 	{
-		if (member->escaped && column->type == BYTEAOID &&
+		if (member->escaped && (column->type == BYTEAOID || column->type == NUMERICOID ||
+								meaning.encoding == ENCODED_DECIMAL) &&
 			!KafkaJsonMemberText(&state->decoder, member, failure, &string, &size))
 			return false;
 		if (!convert_scalar(state, column, meaning, member->kind, string, size, failure, &text))
