@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "access/parallel.h"
+#include "access/xact.h"
 #include "commands/dbcommands.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -649,6 +650,26 @@ find_idle(const char *key)
 	return NULL;
 }
 
+/*
+ * Make a handle, between the transactions of a worker too: one is needed to look at catalogues. A wait
+ * for Kafka may need a second handle at any time, to ask what became of the topic.
+ */
+static KafkaHandle *
+make_handle_anywhere(const KafkaServer *server, KafkaHandleKind kind, const char *key)
+{
+	MemoryContext cxt = CurrentMemoryContext;
+	KafkaHandle *handle;
+
+	if (IsTransactionState())
+		return make_handle(server, kind, key);
+	StartTransactionCommand();
+	MemoryContextSwitchTo(cxt);
+	handle = make_handle(server, kind, key);
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(cxt);
+	return handle;
+}
+
 /* Raise the error that a new handle has already, without leaving it behind. */
 static void
 raise_unusable(KafkaHandle *handle)
@@ -679,7 +700,7 @@ KafkaConnectionCheckout(const KafkaServer *server, KafkaHandleKind kind)
 		handle->broker_errstr[0] = '\0';
 	}
 	else
-		handle = make_handle(server, kind, key);
+		handle = make_handle_anywhere(server, kind, key);
 	explicit_bzero(key, strlen(key));
 	pfree(key);
 	if (handle->nuses == 0)
@@ -732,7 +753,7 @@ kafka_disconnect(PG_FUNCTION_ARGS)
 Datum
 kafka_session_connections(PG_FUNCTION_ARGS)
 {
-	static const char *const kinds[] = {"consumer", "bulk consumer", "tail", "producer"};
+	static const char *const kinds[] = {"consumer", "bulk consumer", "tail", "tail", "producer"};
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	dlist_iter	iter;
 
