@@ -26,6 +26,7 @@ struct KafkaFetcher
 	bool		follow;
 	bool		(*stop) (void);
 	bool		loss_is_error;
+	bool		emptied;		/* since the last look there was a moment with nothing to take */
 	int64		lost;			/* offsets that the consumer has lost, as far as that was dealt
 								 * with */
 	KafkaSnapshot *snapshot;
@@ -172,6 +173,7 @@ make_place(const KafkaFetcher *fetcher, const KafkaPartition *seen, const KafkaP
 
 	place.partition = seen->partition;
 	place.end = seen->end;
+	place.behind_at = -1;
 	place.stored = left != NULL;
 	place.next = left ? left->next : seen->low;
 	place.from = Max(place.next, seen->low);
@@ -278,8 +280,13 @@ KafkaFetcherFetch(KafkaFetcher *fetcher, const KafkaIngestLimits *limits, KafkaI
 	TimestampTz until = 0;
 	KafkaMessage message;
 
-	while (next_message(fetcher, &message, wait_ms, until))
+	for (;;)
 	{
+		if (!next_message(fetcher, &message, wait_ms, until))
+		{
+			fetcher->emptied = true;
+			break;
+		}
 		if (until == 0)
 		{
 			until = GetCurrentTimestamp() + (TimestampTz) limits->timeout * 1000;
@@ -334,18 +341,30 @@ KafkaFetcherProbe(const KafkaFetcher *fetcher)
 							 fetcher->table->read_committed, false);
 }
 
+/*
+ * A leader that is frozen, or behind a network that drops what it should deliver, answers neither with
+ * messages nor with an error, for as long as librdkafka waits for an answer (a minute); and until then
+ * nobody asks who else leads. Who is behind with other messages is not meant.
+ */
 bool
 KafkaFetcherLook(KafkaFetcher *fetcher, KafkaConsumer *probe)
 {
 	KafkaSnapshot *now = KafkaConsumerSnapshot(probe);
+	bool		emptied = fetcher->emptied;
 
+	fetcher->emptied = false;
 	if (now->npartitions != fetcher->nplaces)
 		return false;
 	for (int i = 0; i < now->npartitions; i++)
 	{
-		if (now->partitions[i].partition != fetcher->places[i].partition)
+		KafkaPlace *place = &fetcher->places[i];
+		int64		position = KafkaFetcherPosition(fetcher, i);
+
+		if (now->partitions[i].partition != place->partition ||
+			(emptied && place->behind_at == position))
 			return false;
-		fetcher->places[i].end = Max(now->partitions[i].end, fetcher->places[i].next);
+		place->behind_at = position < now->partitions[i].end ? position : -1;
+		place->end = Max(now->partitions[i].end, place->next);
 	}
 	return true;
 }

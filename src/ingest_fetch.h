@@ -17,6 +17,7 @@ typedef struct KafkaPlace
 	int64		next;			/* the first offset that has not been taken */
 	int64		from;			/* where reading began: behind "next" where retention was faster */
 	int64		end;			/* the partition's end, as of the last look at it */
+	int64		behind_at;		/* "next" then, if the end lay behind it; else -1 */
 	bool		stored;			/* "next" is in the catalogue; else the partition is new */
 } KafkaPlace;
 
@@ -68,8 +69,9 @@ extern int64 KafkaFetcherPosition(const KafkaFetcher *fetcher, int i);
 extern void KafkaFetcherAdvance(KafkaFetcher *fetcher);
 
 /*
- * Look at the topic again: the ends of its partitions; false where it has other partitions than
- * before. "probe" is a consumer that KafkaFetcherProbe has opened, in a transaction.
+ * Look at the topic again: the ends of its partitions. False where a fetcher has to be opened anew: the
+ * topic has other partitions than before, or one of them has given nothing since the last look though it
+ * had something by then. "probe" is a consumer that KafkaFetcherProbe has opened, in a transaction.
  */
 extern KafkaConsumer *KafkaFetcherProbe(const KafkaFetcher *fetcher);
 extern bool KafkaFetcherLook(KafkaFetcher *fetcher, KafkaConsumer *probe);
