@@ -94,6 +94,32 @@ wait_for("SELECT ($workers) = 0", 'unsubscribed, the worker ends');
 is(sql('SELECT count(*) FROM kafka_subscription_offset'), '0', 'and nothing is left of it');
 
 #----------------------------------------------------------------------
+# How long a batch gathers
+#----------------------------------------------------------------------
+
+sub taken { return sql(q{SELECT rows, batches FROM kafka_subscriptions WHERE name = 'gather'}); }
+
+sql(q{CREATE TABLE gathered ("offset" bigint, value text);
+	SELECT kafka_subscribe('gather', 't_in', 'gathered', start_offset => 'newest', batch_size => 5, batch_timeout => '1 hour')});
+sql("INSERT INTO t_in (value) VALUES ('gathered $_')") foreach 1 .. 5;
+wait_for('SELECT count(*) = 5 FROM gathered', 'a batch with much time is stored when it is full');
+is(taken(), '5|1', 'and is one');
+sql("INSERT INTO t_in (value) VALUES ('gathered $_')") foreach 6 .. 8;
+sql(q{SELECT kafka_pause('gather')});
+wait_for("SELECT ($workers) = 0", 'what has gathered holds up no pause');
+is(taken(), '5|1', 'and is not stored');
+sql(q{SELECT kafka_resume('gather')});
+sql("INSERT INTO t_in (value) VALUES ('gathered $_')") foreach 9, 10;
+wait_for('SELECT count(*) = 10 FROM gathered', 'it is taken again');
+is(taken(), '10|2', 'as one batch');
+sql(q{SELECT kafka_unsubscribe('gather')});
+sql(q{SELECT kafka_subscribe('gather', 't_in', 'gathered', start_offset => 'newest', batch_timeout => '1s')});
+sql(q{INSERT INTO t_in (value) VALUES ('alone')});
+wait_for(q{SELECT count(*) = 1 FROM gathered WHERE value = 'alone'}, 'a message that stays alone is stored');
+sql(q{SELECT kafka_unsubscribe('gather')});
+wait_for("SELECT ($workers) = 0", 'that worker ends');
+
+#----------------------------------------------------------------------
 # What stops it, and what does not
 #----------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ use Time::HiRes qw(time);
 my $cluster = KafkaFdw::Test->new_cluster('sub');
 my $node = KafkaFdw::Test->new_node('sub', $cluster,
 	# Whoever waits for the answer of a leader that is frozen waits longer than this test.
-	server_options => "socket_timeout_ms '20min'",
+	server_options => "socket_timeout_ms '5min'",
 	conf => "shared_preload_libraries = 'kafka_fdw'\nmax_worker_processes = 16");
 my $topic = KafkaFdw::Test->topic('in');
 KafkaFdw::Test->create_server($node, 'patient', $cluster, "metadata_timeout '60s', message_timeout_ms '60s'");
