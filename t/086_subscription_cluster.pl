@@ -57,9 +57,15 @@ $sender->send(qq{DO \$\$
 sub goes_on
 {
 	my ($what) = @_;
-	my $begin = time;
+	my $ends = '';
 
-	foreach my $line (split /\n/, $node->safe_psql('postgres', "SELECT partition, high FROM kafka_partitions('$topic', 'patient')"))
+	# To look at the topic may fail while it has no leader.
+	KafkaFdw::Test->wait_until(sub {
+		$node->psql('postgres', "SELECT partition, high FROM kafka_partitions('$topic', 'patient') WHERE high IS NOT NULL", stdout => \$ends);
+		return ($ends =~ tr/|//) == $npartitions;
+	}, 180);
+	my $begin = time;
+	foreach my $line (split /\n/, $ends)
 	{
 		my ($partition, $high) = split /\|/, $line;
 
@@ -67,6 +73,7 @@ sub goes_on
 	}
 	pass(sprintf '%s: the subscriptions go on', $what);
 	note sprintf '%s: after %.1f s', $what, time - $begin;
+	system(sprintf("echo '%s %.1f' >> /tmp/t086.times", $what, time - $begin));
 	return;
 }
 
