@@ -68,9 +68,12 @@ $sender->send(qq{DO \$\$
 sub goes_on
 {
 	my ($what) = @_;
-	my $ends = scalar_of("string_agg(partition || '|' || high, E'\\n') FROM kafka_partitions('$topic', 'impatient') HAVING count(high) = $npartitions");
+	my $ends;
 
-	return fail("$what: the topic cannot be looked at") if $ends eq '';
+	KafkaFdw::Test->wait_until(sub {
+		$ends = scalar_of("string_agg(partition || '|' || high, E'\\n') FROM kafka_partitions('$topic', 'impatient') HAVING count(high) = $npartitions");
+		return $ends ne '';
+	}) or die "$what: a partition has no leader";
 	my $begin = time;
 	foreach my $line (split /\n/, $ends)
 	{
