@@ -12,10 +12,8 @@
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
-#include "catalog/indexing.h"
 #include "commands/sequence.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
@@ -130,7 +128,7 @@ KafkaOutboxAdd(const KafkaServer *server, const char *topic, const KafkaOutgoing
 	if (message->timestamp != KAFKA_NO_TIMESTAMP)
 		values[OUTBOX_TIMESTAMP] =
 			TimestampTzGetDatum(kafka_ms_to_timestamptz(message->timestamp));
-	CatalogTupleInsert(rel, heap_form_tuple(RelationGetDescr(rel), values, nulls));
+	kafka_outbox_insert(rel, values, nulls);
 	table_close(rel, NoLock);
 	KafkaOutboxWakeRelay(server->serverid, mapping);
 	return id;

@@ -5,6 +5,8 @@
 #ifndef KAFKA_OUTBOX_PRIVATE_H
 #define KAFKA_OUTBOX_PRIVATE_H
 
+#include "utils/relcache.h"
+
 #include "outbox.h"
 
 /* outbox_table.c */
@@ -25,6 +27,9 @@ extern const OutboxCatalog *kafka_outbox_catalog(void);
 
 /* The table to add to, locked for that until the transaction ends. */
 extern Oid	kafka_outbox_target(void);
+
+/* Add a row to that table. */
+extern void kafka_outbox_insert(Relation rel, Datum *values, bool *nulls);
 
 /* A lock may have gone with a subtransaction, or all of them with the transaction. */
 extern void kafka_outbox_forget_target(void);

@@ -14,9 +14,12 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "catalog/index.h"
 #include "catalog/pg_extension.h"
+#include "nodes/execnodes.h"
 #include "storage/lmgr.h"
 #include "utils/fmgroids.h"
 #include "utils/inval.h"
@@ -189,4 +192,45 @@ void
 kafka_outbox_forget_target(void)
 {
 	target = InvalidOid;
+}
+
+/*
+ * What CatalogTupleInsert() does, for indexes of plain columns, without taking all of them apart and giving
+ * their locks back each time.
+ */
+void
+kafka_outbox_insert(Relation rel, Datum *values, bool *nulls)
+{
+	HeapTuple	tuple = heap_form_tuple(RelationGetDescr(rel), values, nulls);
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *lc;
+
+	simple_heap_insert(rel, tuple);
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), RowExclusiveLock);
+		IndexInfo  *info = BuildIndexInfo(index);
+		Datum		keys[INDEX_MAX_KEYS];
+		bool		isnull[INDEX_MAX_KEYS];
+
+		if (info->ii_Unique || info->ii_Expressions != NIL || info->ii_Predicate != NIL)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot add a message to the outbox with index \"%s\"",
+							RelationGetRelationName(index)),
+					 errdetail("It is unique, partial, or has expressions."),
+					 errhint("Drop the index.")));
+		for (int i = 0; i < info->ii_NumIndexAttrs; i++)
+		{
+			keys[i] = values[info->ii_IndexAttrNumbers[i] - 1];
+			isnull[i] = nulls[info->ii_IndexAttrNumbers[i] - 1];
+		}
+		if (info->ii_ReadyForInserts)
+			(void) index_insert(index, keys, isnull, &tuple->t_self, rel, UNIQUE_CHECK_NO, false,
+								info);
+		pfree(info);
+		index_close(index, NoLock);
+	}
+	list_free(indexes);
+	heap_freetuple(tuple);
 }

@@ -33,8 +33,7 @@
 #define ROTATION_INTERVAL 1000	/* ms */
 #define FIRST_NAP 100			/* ms, in the first second: who started us may not have committed */
 #define LOCK_TRIES 100
-#define GATHER_TIME 20			/* ms between the beginnings of batches ... */
-#define GATHER_ROWS 1000		/* ... that have fewer messages */
+#define SMALL_BATCH 1000		/* messages: with fewer it pays to wait for more */
 #define FENCE_INTERVAL 60000	/* ms: twice fenced in that time is not by chance */
 
 static volatile sig_atomic_t got_sigterm = false;
@@ -103,6 +102,8 @@ rotate(Relay *relay)
 	kafka_relay_begin();
 	kafka_relay_rotate();
 	kafka_relay_commit();
+	/* Autovacuum goes by it. */
+	(void) pgstat_report_stat(true);
 }
 
 /* One look at the outbox; how many messages there were to send. */
@@ -230,7 +231,7 @@ static void
 gather(TimestampTz begun)
 {
 	long		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(),
-													   TimestampTzPlusMilliseconds(begun, GATHER_TIME));
+													   TimestampTzPlusMilliseconds(begun, kafka_relay_linger));
 
 	if (left > 0)
 		nap(left);
@@ -347,7 +348,7 @@ relay_loop(Relay *relay, const KafkaRelayArguments *arguments)
 		pause = FIRST_PAUSE;
 		if (nrows == 0)
 			sleep_until_called(relay);
-		else if (nrows < GATHER_ROWS)
+		else if (nrows < SMALL_BATCH)
 			gather(begun);
 	}
 }

@@ -28,6 +28,7 @@ int			kafka_outbox_max_size = 10 * 1024 * 1024;
 int			kafka_outbox_when_full = ERROR;
 int			kafka_outbox_segment_size = 64 * 1024;
 int			kafka_relay_naptime = 5000;
+int			kafka_relay_linger = 20;
 
 static const struct config_enum_entry mode_names[] = {
 	{"on", KAFKA_MODE_ON, false},
@@ -118,6 +119,12 @@ KafkaSettingInit(void)
 							"Sets how often a relay looks for messages that it was not woken for.",
 							NULL,
 							&kafka_relay_naptime, 5000, 100, INT_MAX,
+							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+
+	DefineCustomIntVariable("kafka_fdw.relay_linger",
+							"Sets how much time there is at least between two small batches of a relay.",
+							"Messages gather meanwhile; one that comes after a pause is sent at once.",
+							&kafka_relay_linger, 20, 0, 60000,
 							PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("kafka_fdw");

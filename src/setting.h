@@ -21,6 +21,7 @@ extern int	kafka_outbox_max_size;	/* kafka_fdw.outbox_max_size, kB */
 extern int	kafka_outbox_when_full; /* kafka_fdw.outbox_when_full: an error level */
 extern int	kafka_outbox_segment_size;	/* kafka_fdw.outbox_segment_size, kB */
 extern int	kafka_relay_naptime;	/* kafka_fdw.relay_naptime, ms */
+extern int	kafka_relay_linger; /* kafka_fdw.relay_linger, ms */
 extern int	kafka_max_pending_size; /* kafka_fdw.max_pending_size, kB: messages held for a commit */
 
 /* ERROR (55000) where kafka_fdw.mode is off. Every read begins here. */
