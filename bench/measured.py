@@ -47,6 +47,7 @@ LABELS = {
     "immediate": "`delivery=immediate`",
     "commit": "`delivery=commit`",
     "outbox": "`delivery=outbox`",
+    "stored": "`delivery=outbox`, the relay stopped",
     "relay": "the relay, after 200,000 rows have gathered",
 }
 

@@ -15,7 +15,8 @@
  *
  * The server is the one that libpq's environment names, on this machine: what a backend costs is read
  * from /proc. Prints "key=value" pairs in one line: times of run in seconds, those of loop in
- * microseconds, memory in kilobytes; "main" is the backend's own thread, "cpu" all of its threads.
+ * microseconds, memory in kilobytes; "main" is the backend's own thread, "cpu" all of its threads (of loop, of
+ * all sessions for one execution).
  * "kept" is what the statement left of memory that no other process shares, "anon" the most of it that a
  * worker had; "result" is the first row.
  * Exit status 2: the statement failed, and "error" says why.
@@ -268,6 +269,7 @@ command_loop(const char *statement, int count, int nsessions)
 	const char *error = NULL;
 	double		begin;
 	double		end;
+	double		cpu = 0;
 
 	pthread_barrier_init(&barrier, NULL, (unsigned) nsessions + 1);
 	for (int i = 0; i < nsessions; i++)
@@ -277,6 +279,7 @@ command_loop(const char *statement, int count, int nsessions)
 		sessions[i].times = times + i * each;
 		if (pthread_create(&sessions[i].thread, NULL, loop, &sessions[i]) != 0)
 			fail("cannot start a thread");
+		cpu -= usage_of(PQbackendPID(sessions[i].conn)).cpu;
 	}
 	begin = now_us();
 	pthread_barrier_wait(&barrier);
@@ -285,13 +288,14 @@ command_loop(const char *statement, int count, int nsessions)
 	end = now_us();
 	for (int i = 0; i < nsessions; i++)
 	{
+		cpu += usage_of(PQbackendPID(sessions[i].conn)).cpu;
 		memory += share_of(PQbackendPID(sessions[i].conn));
 		errors += sessions[i].errors;
 		if (error == NULL && sessions[i].errors)
 			error = sessions[i].error;
 	}
-	printf("count=%d errors=%d rate=%.1f memory=%ld", each * nsessions, errors,
-		   each * nsessions / (end - begin) * 1e6, memory);
+	printf("count=%d errors=%d rate=%.1f memory=%ld cpu=%.1f", each * nsessions, errors,
+		   each * nsessions / (end - begin) * 1e6, memory, cpu / (each * nsessions) * 1e6);
 	print_times(times, each * nsessions);
 	if (error)
 		printf(" error=%s", error);

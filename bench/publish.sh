@@ -1,8 +1,18 @@
 # bench/publish.sh
 #		Row changes published: what each way costs who writes, and how fast a relay sends. Sourced by
 #		bench/run.
+#
+# The server flushes its log here, as one that keeps data does: so a commit waits for the disk, which is what
+# plain transactions of one row are about.
 
 deliveries="immediate commit outbox"
+
+# Start the server anew, with fsync on or off.
+restart_with_fsync()
+{
+	as_user "$("$pg_config" --bindir)/pg_ctl" -D "$work/data" -l "$work/tmp/postgres.log" -s -w restart \
+		-o "-p $PGPORT -k '$work/tmp' -c listen_addresses=127.0.0.1 -c fsync=$1"
+}
 
 prepare_publish()
 {
@@ -36,20 +46,49 @@ wait_for_empty_outbox()
 	complain publish "the outbox does not become empty"
 }
 
-# Transactions of one row, from four sessions.
+stop_relay()
+{
+	sql -c "SELECT kafka_relay_stop('kafka')" >/dev/null
+	until [ "$(sql -c "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'kafka_fdw relay'")" = 0 ]; do
+		sleep 0.1
+	done
+}
+
+start_relay()
+{
+	sql -c "SELECT kafka_relay_start('kafka')" >/dev/null
+}
+
+# Transactions of one row, from four sessions: into a table, noted as a system.
 write_rows()
 {
+	local table=$1
+	local system=$2
+	local round=$3
+	local count=$((40000 / (scale > 1 ? 40 : 1)))
+
+	[ "$system" != immediate ] || count=$((count / 5))
+	sql -c "CHECKPOINT"
+	repeat publish write "$system" "$round" -n "$count" -c 4 \
+		-s "INSERT INTO written_$table (value) VALUES ('warm')" \
+		"INSERT INTO written_$table (value) VALUES (repeat('x', 100))"
+}
+
+# Each way beside a table without a trigger; the outbox with its relay at work on the same processors, and without.
+write_each_way()
+{
 	local round=$1
-	local count=$((8000 / (scale > 1 ? 20 : 1)))
 	local way
 
 	progress "publishing row changes, round $round of $rounds"
 	for way in plain $deliveries; do
-		repeat publish write "$way" "$round" -n "$count" -c 4 \
-			-s "INSERT INTO written_$way (value) VALUES ('warm')" \
-			"INSERT INTO written_$way (value) VALUES (repeat('x', 100))"
+		write_rows "$way" "$way" "$round"
 		wait_for_empty_outbox
 	done
+	stop_relay
+	write_rows outbox stored "$round"
+	start_relay
+	wait_for_empty_outbox
 }
 
 # How fast a relay sends what has gathered.
@@ -59,13 +98,10 @@ drain()
 	local count=$((200000 / scale))
 	local begun
 
-	sql -c "SELECT kafka_relay_stop('kafka')" >/dev/null
-	until [ "$(sql -c "SELECT state FROM kafka_relays")" = stopped ]; do
-		sleep 0.1
-	done
+	stop_relay
 	sql -c "INSERT INTO written_outbox (value) SELECT repeat('x', 100) FROM generate_series(1, $count)"
 	begun=$EPOCHREALTIME
-	sql -c "SELECT kafka_relay_start('kafka')" >/dev/null
+	start_relay
 	wait_for_empty_outbox
 	record publish drain relay "$round" \
 		"rate=$(awk -v n="$count" -v a="$begun" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.0f", n / (b - a) }')"
@@ -76,8 +112,10 @@ section_publish()
 	local round
 
 	prepare_publish
+	restart_with_fsync on
 	for ((round = 1; round <= rounds; round++)); do
-		write_rows "$round"
+		write_each_way "$round"
 		drain "$round"
 	done
+	restart_with_fsync off
 }

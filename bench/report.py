@@ -123,9 +123,12 @@ def publish(results):
             at = ("publish", case, system)
             base = "plain" if case == "write" else None
             rows.append([label(results, *at), number(results.middle(*at, "rate"), 0),
+                         number(results.ratio(*at, base, "rate") if base else None),
                          number((results.middle(*at, "p50") or 0) / 1e3 or None),
-                         number(results.ratio(*at, base, "rate") if base else None)])
-    return table(["", "rows a second", "p50, ms", "x"], rows)
+                         number((results.middle(*at, "p99") or 0) / 1e3 or None),
+                         number(results.middle(*at, "cpu"), 0),
+                         number(results.ratio(*at, base, "cpu") if base else None)])
+    return table(["", "rows a second", "x", "p50, ms", "p99, ms", "backend's CPU a row, µs", "x"], rows)
 
 
 def ingest(results):
@@ -272,7 +275,7 @@ def targets(results):
         row("`kafka_send` p50, against the fastest Go client", 1, ours / min(fastest))
     row("two workers, heavy work for each row", 1.6, r.ratio("parallel", "log4", "alone", "workers", "wall"),
         at_least=True)
-    row("INSERT with a trigger, `delivery=outbox`, against none", 0.67,
+    row("INSERT with a trigger, `delivery=outbox`, against none, its relay at work", 0.67,
         r.ratio("publish", "write", "outbox", "plain", "rate"), at_least=True)
     for case, text in (("plain", "a table without an index"), ("indexed", "one with a primary key")):
         row(f"a subscription into {text}, against `COPY FROM` a file, wall", 1,

@@ -18,9 +18,11 @@
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "libpq/pqsignal.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "storage/ipc.h"
+#include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
@@ -79,6 +81,8 @@ kafka_launcher_main(Datum arg)
 	List	   *databases;
 	ListCell   *lc;
 
+	/* The default ends the process from within the signal handler, wherever it is. */
+	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnection(NULL, NULL, 0);
 	databases = list_databases();
@@ -104,6 +108,7 @@ kafka_launcher_main(Datum arg)
 void
 kafka_launcher_database_main(Datum arg)
 {
+	pqsignal(SIGTERM, die);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), BOOTSTRAP_SUPERUSERID, 0);
 	StartTransactionCommand();

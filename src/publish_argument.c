@@ -7,6 +7,7 @@
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -322,24 +323,50 @@ index_columns(Oid indexid)
 	return result;
 }
 
-/* The primary key, or else the index that is the replica identity. */
+/* True where a table's primary key is deferrable, which makes it none to tell rows apart by. */
+static bool
+has_deferrable_key(List *indexes)
+{
+	ListCell   *lc;
+
+	foreach(lc, indexes)
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+		bool		found;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		found = ((Form_pg_index) GETSTRUCT(tuple))->indisprimary;
+		ReleaseSysCache(tuple);
+		if (found)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The primary key, or else the index that is the replica identity. A deferrable primary key is neither, as
+ * for PostgreSQL's own replication: where two rows swap their keys, the message that deletes one's old key
+ * would come after the one that gives it to the other.
+ */
 static List *
 default_key(Relation rel)
 {
-	Oid			primary = InvalidOid;
-	Oid			identity = InvalidOid;
-
 	/* It looks for both. */
-	list_free(RelationGetIndexList(rel));
-	primary = rel->rd_pkindex;
-	identity = rel->rd_replidindex;
+	List	   *indexes = RelationGetIndexList(rel);
+	Oid			primary = kafka_primary_key_index(rel);
+	Oid			identity = rel->rd_replidindex;
+
 	if (!OidIsValid(primary) && !OidIsValid(identity))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_TABLE_DEFINITION),
 				 errmsg("table \"%s\" has no key to publish its rows by",
 						RelationGetRelationName(rel)),
-				 errdetail("It has no primary key, and no index as its replica identity."),
+				 has_deferrable_key(indexes)
+				 ? errdetail("Its primary key is deferrable: two rows may have the same for a while.")
+				 : errdetail("It has no primary key, and no index as its replica identity."),
 				 errhint("Name the columns that tell its rows apart: \"key=a,b\".")));
+	list_free(indexes);
 	return index_columns(OidIsValid(primary) ? primary : identity);
 }
 

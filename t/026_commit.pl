@@ -121,6 +121,63 @@ like($error, qr/WARNING:  01000: 1 message was sent to Kafka by a transaction th
 	'serializable: and says that its message was sent');
 is(found('unlucky'), '1 0', 'serializable: which is true: the window that the manual describes');
 
+# Between the acknowledgement and the commit record: NOTIFY waits there for the commit of another one, which
+# waits for a standby that there is not.
+sub stop_between
+{
+	my ($value) = @_;
+	my $notifier = KafkaFdw::Test->session($node);
+
+	$node->append_conf('postgresql.conf', "synchronous_standby_names = 'nobody'");
+	$node->reload;
+	$node->poll_query_until('postgres', q{SELECT current_setting('synchronous_standby_names') = 'nobody'})
+	  or die 'the setting does not come';
+	$session->query('SET synchronous_commit = local');
+	begin_with($value);
+	$session->query('NOTIFY unheard');
+	$notifier->send('NOTIFY unheard');
+	waits_for('SyncRep', $notifier);
+	$session->send('COMMIT');
+	waits_for('object', $session);
+	return $notifier;
+}
+
+sub waits_for
+{
+	my ($event, $who) = @_;
+
+	$node->poll_query_until('postgres', "SELECT wait_event = '$event' FROM pg_stat_activity WHERE pid = " . $who->pid)
+	  or die "nobody waits for $event";
+	return;
+}
+
+sub go_on
+{
+	$node->append_conf('postgresql.conf', "synchronous_standby_names = ''");
+	$node->reload;
+	return;
+}
+
+my $notifier = stop_between('notified');
+$session->cancel;
+$session->finish;
+$error = $session->stderr;
+like($error, qr/ERROR:  57014:/, 'NOTIFY: what fails after the messages were acknowledged');
+like($error, qr/WARNING:  01000: 1 message was sent to Kafka by a transaction that failed to commit/, 'NOTIFY: says so');
+is(found('notified'), '1 0', 'NOTIFY: the second window');
+go_on();
+$notifier->finish;
+$notifier->quit;
+
+$notifier = stop_between('crashed');
+kill 'KILL', $session->pid;
+ok(KafkaFdw::Test->process_gone($session->pid, 30), 'a server that crashes there');
+go_on();
+$node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
+is(found('crashed'), '1 0', 'crashed: the third window');
+$session = KafkaFdw::Test->session($node, set => { VERBOSITY => 'verbose' });
+$other = KafkaFdw::Test->session($node);
+
 #----------------------------------------------------------------------
 # Prepared transactions, and sessions that end
 #----------------------------------------------------------------------

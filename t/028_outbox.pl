@@ -197,6 +197,17 @@ sql(q{SELECT kafka_relay_start('kafka')});
 wait_for_empty_outbox('kafka_relay_start() does');
 is(arrived($end), 'stopped', 'the message is sent');
 
+# One that is wanted again before it has ended goes on, or another one does.
+for my $round (1 .. 10)
+{
+	sql(q{SELECT kafka_relay_stop('kafka')});
+	sql(q{SELECT kafka_relay_start('kafka')}) if $round % 2;
+	$session->query(q{BEGIN; SELECT kafka_relay_start('kafka'); SELECT pg_sleep(0.05); COMMIT}) if $round % 2 == 0;
+}
+$end = end_offset();
+enqueue(q('stopped and started'));
+wait_for_empty_outbox('stopped and started again and again');
+
 # Killed, it comes again by itself; its server's restart needs a message without preloading.
 kill 'TERM', sql('SELECT pid FROM kafka_relays');
 wait_for('terminated', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'kafka_fdw relay'});
@@ -349,6 +360,44 @@ wait_for('its relay is forgotten', q{SELECT count(*) = 1 FROM kafka_relays});
 sql('DROP EXTENSION kafka_fdw CASCADE');
 wait_for('DROP EXTENSION ends the relay',
 	q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'kafka_fdw relay'});
+
+# Made again in one session, that knew the tables of the one before.
+$session = KafkaFdw::Test->session($node);
+for my $round (1 .. 2)
+{
+	$session->query(qq{BEGIN; CREATE EXTENSION kafka_fdw;
+		CREATE SERVER kafka FOREIGN DATA WRAPPER kafka_fdw OPTIONS (bootstrap_servers '} . $broker->bootstrap . qq{');
+		SELECT kafka_enqueue('$topic', 'made again', server => 'kafka')});
+	is($session->query('SELECT count(*) FROM kafka_outbox'), '1', "an extension that is made again, round $round");
+	$session->query('ROLLBACK');
+}
+$session->query(qq{BEGIN; CREATE EXTENSION kafka_fdw;
+	CREATE SERVER kafka FOREIGN DATA WRAPPER kafka_fdw OPTIONS (bootstrap_servers '} . $broker->bootstrap . qq{');
+	SELECT kafka_enqueue('$topic', 'first', server => 'kafka');
+	DROP EXTENSION kafka_fdw CASCADE; CREATE EXTENSION kafka_fdw;
+	CREATE SERVER kafka FOREIGN DATA WRAPPER kafka_fdw OPTIONS (bootstrap_servers '} . $broker->bootstrap . qq{');
+	SELECT kafka_enqueue('$topic', 'second', server => 'kafka'); COMMIT});
+is($session->stderr =~ s/NOTICE.*\n(DETAIL.*\n)?(drop cascades.*\n)*//gr, '', 'made again within a transaction');
+wait_for_empty_outbox('made again');
+is(sql(qq{SELECT value FROM kafka_read('$topic', max_messages => 100000) ORDER BY "offset" DESC LIMIT 1}), 'second',
+	'its relay sends');
+$session->query('DROP EXTENSION kafka_fdw CASCADE');
+$session->quit;
+
+# A database is dropped under its relay, with a server that does not preload.
+sql('CREATE DATABASE gone');
+$node->safe_psql('gone', qq{CREATE EXTENSION kafka_fdw;
+	CREATE SERVER kafka FOREIGN DATA WRAPPER kafka_fdw OPTIONS (bootstrap_servers '} . $broker->bootstrap . qq{')});
+$node->safe_psql('gone', qq{SELECT kafka_enqueue('$topic', 'from another database', server => 'kafka')});
+$node->poll_query_until('gone', q{SELECT sent = 1 AND state = 'running' FROM kafka_relays}) or die 'no relay in the other database';
+my $relay = $node->safe_psql('gone', 'SELECT pid FROM kafka_relays');
+my $logged = -s $node->logfile;
+sql('DROP DATABASE gone WITH (FORCE)');
+ok(KafkaFdw::Test->process_gone($relay, 30), 'a relay ends with its database');
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'kafka_fdw%'}),
+	'and no other one comes');
+unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile, $logged), qr/background worker "kafka_fdw relay".*exit code [^0]/,
+	'as it has not failed');
 
 $node->stop;
 done_testing();
