@@ -12,7 +12,7 @@ use Time::HiRes qw(time);
 my $at_once = 1.5;
 
 my $broker = KafkaFdw::Test->new_broker('commit');
-my $node = KafkaFdw::Test->new_node('commit', $broker, conf => "max_prepared_transactions = 5\nrestart_after_crash = on");
+my $node = KafkaFdw::Test->new_node('commit', $broker, conf => "max_prepared_transactions = 5\nrestart_after_crash = on\nwal_level = replica\nmax_wal_senders = 2");
 my $topic = KafkaFdw::Test->topic('commit');
 
 KafkaFdw::Test->create_server($node, 'impatient', $broker, "commit_timeout '2s'");
@@ -135,7 +135,7 @@ sub stop_between
 	$session->query('SET synchronous_commit = local');
 	begin_with($value);
 	$session->query('NOTIFY unheard');
-	$notifier->send('NOTIFY unheard');
+	$notifier->send('BEGIN; CREATE TEMPORARY TABLE written (); NOTIFY unheard; COMMIT');
 	waits_for('SyncRep', $notifier);
 	$session->send('COMMIT');
 	waits_for('object', $session);
