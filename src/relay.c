@@ -98,9 +98,8 @@ rotate(Relay *relay)
 	if (!TimestampDifferenceExceeds(relay->rotated_at, now, ROTATION_INTERVAL))
 		return;
 	relay->rotated_at = now;
-	relay->sent = false;
 	kafka_relay_begin();
-	kafka_relay_rotate();
+	relay->untidy = kafka_relay_rotate();
 	kafka_relay_commit();
 	/* Autovacuum goes by it. */
 	(void) pgstat_report_stat(true);
@@ -131,7 +130,7 @@ cycle(Relay *relay, const KafkaRelayArguments *arguments)
 	if (nrows > 0)
 	{
 		kafka_relay_send_batch(relay, rows);
-		relay->sent = true;
+		relay->untidy = true;
 	}
 	rotate(relay);
 	MemoryContextSwitchTo(TopMemoryContext);
@@ -217,7 +216,7 @@ sleep_until_called(const Relay *relay)
 		return;
 	if (!TimestampDifferenceExceeds(relay->connected_at, GetCurrentTimestamp(), 1000))
 		nap(FIRST_NAP);
-	else if (relay->sent)
+	else if (relay->untidy)
 		nap(Min(ROTATION_INTERVAL, kafka_relay_naptime));
 	else
 		nap(kafka_relay_naptime);

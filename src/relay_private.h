@@ -71,7 +71,8 @@ typedef struct Relay
 	TimestampTz fenced_at;		/* 0: never */
 	TimestampTz rotated_at;
 	TimestampTz connected_at;	/* or when the process began */
-	bool		sent;			/* something, since it was rotated */
+	bool		untidy;			/* something was sent since it was rotated, or a table is to be
+								 * emptied */
 	bool		locked;			/* nobody else runs in its place */
 } Relay;
 
@@ -145,8 +146,8 @@ extern void kafka_relay_bury(const RelayState *state, const RelayRow *row, const
 
 /*
  * relay_rotate.c: inside a transaction of the caller's, with SPI connected. Empty the tables whose
- * rows are all sent, and go on in another one when one is large enough.
+ * rows are all sent, and go on in another one when one is large enough. True where one is left to be emptied.
  */
-extern void kafka_relay_rotate(void);
+extern bool kafka_relay_rotate(void);
 
 #endif							/* KAFKA_RELAY_PRIVATE_H */

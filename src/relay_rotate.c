@@ -162,12 +162,13 @@ shrink_progress(void)
 	PopActiveSnapshot();
 }
 
-void
+bool
 kafka_relay_rotate(void)
 {
 	const char *schema = kafka_access_schema();
 	int			current;
 	int			empty = -1;
+	bool		more = false;
 	bool		isnull;
 
 	kafka_access_execute(psprintf("SELECT n FROM %s.kafka_outbox_current", schema), 0, NULL, NULL, NULL,
@@ -175,8 +176,12 @@ kafka_relay_rotate(void)
 	current = DatumGetInt32(kafka_access_column(0, 1, &isnull));
 	for (int n = 0; n < KAFKA_OUTBOX_TABLES; n++)
 	{
-		if (n != current && (is_empty(KafkaOutboxTable(n)) || try_to_empty(n)))
+		if (n == current)
+			continue;
+		if (is_empty(KafkaOutboxTable(n)) || try_to_empty(n))
 			empty = n;
+		else
+			more = true;
 	}
 	if (empty >= 0 && table_size(KafkaOutboxTable(current)) / 1024 >= kafka_outbox_segment_size)
 	{
@@ -184,7 +189,9 @@ kafka_relay_rotate(void)
 									  empty, current),
 							 0, NULL, NULL, NULL, SPI_OK_UPDATE);
 		KafkaOutboxChanged();
+		more = true;
 	}
 	forget_dropped();
 	shrink_progress();
+	return more;
 }

