@@ -566,7 +566,6 @@ CREATE TABLE @extschema@.kafka_subscription (
     state pg_catalog.text NOT NULL,
     system_identifier pg_catalog.int8 NOT NULL,
     databaseid pg_catalog.oid NOT NULL,
-    pid pg_catalog.int4,
     last_error pg_catalog.text,
     last_error_at pg_catalog.timestamptz
 );
@@ -586,6 +585,10 @@ CREATE TABLE @extschema@.kafka_subscription_offset (
     rows pg_catalog.int8 NOT NULL DEFAULT 0,
     batches pg_catalog.int8 NOT NULL DEFAULT 0,
     last_success pg_catalog.timestamptz,
+    last_offset pg_catalog.int8,
+    last_timestamp pg_catalog.int8,
+    last_hash pg_catalog.int8,
+    unverified pg_catalog.bool NOT NULL DEFAULT false,
     PRIMARY KEY (subscription, partition)
 );
 COMMENT ON TABLE @extschema@.kafka_subscription_offset
@@ -594,7 +597,28 @@ ALTER TABLE @extschema@.kafka_subscription_offset ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_rows ON @extschema@.kafka_subscription_offset FOR SELECT
     USING (EXISTS (SELECT FROM @extschema@.kafka_subscription s
                    WHERE s.id OPERATOR(pg_catalog.=) subscription));
-GRANT SELECT ON @extschema@.kafka_subscription_offset TO PUBLIC;
+-- Not the hash: those who monitor see no messages, and could guess at them.
+GRANT SELECT (subscription, partition, next_offset, end_offset, rows, batches, last_success, last_offset, unverified)
+    ON @extschema@.kafka_subscription_offset TO PUBLIC;
+
+-- Each worker has a row, so that none waits for another. What a dump had of them would mean nothing.
+CREATE TABLE @extschema@.kafka_subscription_worker (
+    subscription pg_catalog.int4 NOT NULL,
+    number pg_catalog.int4 NOT NULL,
+    pid pg_catalog.int4,
+    error pg_catalog.text,
+    error_at pg_catalog.timestamptz,
+    group_error pg_catalog.text,
+    group_error_at pg_catalog.timestamptz,
+    PRIMARY KEY (subscription, number)
+);
+COMMENT ON TABLE @extschema@.kafka_subscription_worker
+    IS 'the processes of the subscriptions, and what each of them tries again';
+ALTER TABLE @extschema@.kafka_subscription_worker ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own_rows ON @extschema@.kafka_subscription_worker FOR SELECT
+    USING (EXISTS (SELECT FROM @extschema@.kafka_subscription s
+                   WHERE s.id OPERATOR(pg_catalog.=) subscription));
+GRANT SELECT ON @extschema@.kafka_subscription_worker TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_subscription', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_subscription_offset', '');
@@ -602,12 +626,15 @@ SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_subscription_id', 
 
 CREATE VIEW @extschema@.kafka_subscriptions WITH (security_invoker = true) AS
     SELECT s.name, s.owner, s.source, s.target, s.command,
-           CASE WHEN s.system_identifier = c.system_identifier AND s.databaseid = d.oid
-                THEN s.state ELSE 'fenced' END AS state,
-           (SELECT a.pid FROM pg_catalog.pg_stat_activity a
-            WHERE a.pid = s.pid AND a.datid = d.oid) AS pid,
+           CASE WHEN s.system_identifier <> c.system_identifier OR s.databaseid <> d.oid THEN 'fenced'
+                WHEN s.state = 'running' AND w.error IS NOT NULL THEN 'retrying'
+                WHEN s.state = 'running' AND o.unverified THEN 'unverified'
+                ELSE s.state END AS state,
+           s.workers, w.pids[1] AS pid, w.pids,
            o.partitions, o.offsets, o.lag, o.rows, o.batches,
-           s.last_error, s.last_error_at, o.last_success
+           COALESCE(s.last_error, w.error, w.group_error) AS last_error,
+           COALESCE(s.last_error_at, w.error_at, w.group_error_at) AS last_error_at,
+           o.last_success, s."group"
     FROM @extschema@.kafka_subscription s
     CROSS JOIN pg_catalog.pg_control_system() c
     CROSS JOIN (SELECT oid FROM pg_catalog.pg_database
@@ -618,8 +645,20 @@ CREATE VIEW @extschema@.kafka_subscriptions WITH (security_invoker = true) AS
                pg_catalog.sum(GREATEST(p.end_offset - p.next_offset, 0))::pg_catalog.int8 AS lag,
                COALESCE(pg_catalog.sum(p.rows), 0)::pg_catalog.int8 AS rows,
                COALESCE(pg_catalog.sum(p.batches), 0)::pg_catalog.int8 AS batches,
-               pg_catalog.max(p.last_success) AS last_success
-        FROM @extschema@.kafka_subscription_offset p WHERE p.subscription = s.id) o;
+               pg_catalog.max(p.last_success) AS last_success,
+               pg_catalog.bool_or(p.unverified) AS unverified
+        FROM @extschema@.kafka_subscription_offset p WHERE p.subscription = s.id) o
+    CROSS JOIN LATERAL (
+        SELECT pg_catalog.array_agg(a.pid ORDER BY x.number) FILTER (WHERE a.pid IS NOT NULL) AS pids,
+               (pg_catalog.array_agg(x.error ORDER BY x.error_at DESC)
+                FILTER (WHERE x.error IS NOT NULL))[1] AS error,
+               pg_catalog.max(x.error_at) AS error_at,
+               (pg_catalog.array_agg(x.group_error ORDER BY x.group_error_at DESC)
+                FILTER (WHERE x.group_error IS NOT NULL))[1] AS group_error,
+               pg_catalog.max(x.group_error_at) AS group_error_at
+        FROM @extschema@.kafka_subscription_worker x
+        LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = x.pid AND a.datid = d.oid
+        WHERE x.subscription = s.id) w;
 COMMENT ON VIEW @extschema@.kafka_subscriptions
     IS 'the subscriptions, what they are doing and how far they have come; a role sees its own; contacts nobody';
 COMMENT ON COLUMN @extschema@.kafka_subscriptions.name IS 'its name';
@@ -627,8 +666,10 @@ COMMENT ON COLUMN @extschema@.kafka_subscriptions.owner IS 'the role as which it
 COMMENT ON COLUMN @extschema@.kafka_subscriptions.source IS 'the foreign table it reads';
 COMMENT ON COLUMN @extschema@.kafka_subscriptions.target IS 'the table it fills; NULL: a command does';
 COMMENT ON COLUMN @extschema@.kafka_subscriptions.command IS 'the statement it runs for each batch; NULL: it fills a table';
-COMMENT ON COLUMN @extschema@.kafka_subscriptions.state IS 'running, retrying (see last_error), paused, stopped or fenced';
-COMMENT ON COLUMN @extschema@.kafka_subscriptions.pid IS 'its process; NULL: none';
+COMMENT ON COLUMN @extschema@.kafka_subscriptions.state IS 'running, retrying (see last_error), unverified, paused, stopped or fenced';
+COMMENT ON COLUMN @extschema@.kafka_subscriptions.workers IS 'how many processes it is to have';
+COMMENT ON COLUMN @extschema@.kafka_subscriptions.pid IS 'its process, or the first of several; NULL: none';
+COMMENT ON COLUMN @extschema@.kafka_subscriptions.pids IS 'all of its processes; NULL: none';
 COMMENT ON COLUMN @extschema@.kafka_subscriptions.partitions IS 'of the topic, as far as it knows';
 COMMENT ON COLUMN @extschema@.kafka_subscriptions.offsets IS 'the next offset of each partition';
 COMMENT ON COLUMN @extschema@.kafka_subscriptions.lag IS 'messages that it has not taken yet, as of its last look';
@@ -637,6 +678,7 @@ COMMENT ON COLUMN @extschema@.kafka_subscriptions.batches IS 'batches so far';
 COMMENT ON COLUMN @extschema@.kafka_subscriptions.last_error IS 'what went wrong last';
 COMMENT ON COLUMN @extschema@.kafka_subscriptions.last_error_at IS 'when';
 COMMENT ON COLUMN @extschema@.kafka_subscriptions.last_success IS 'when a batch was stored last';
+COMMENT ON COLUMN @extschema@.kafka_subscriptions."group" IS 'the consumer group to which its offsets are committed as well; NULL: none';
 GRANT SELECT ON @extschema@.kafka_subscriptions TO PUBLIC;
 
 CREATE FUNCTION @extschema@.kafka_subscribe(

@@ -29,8 +29,8 @@ SELECT * FROM try($$SELECT kafka_subscribe('x', 'src', 'plain', on_failure => 'i
 SELECT * FROM try($$SELECT kafka_subscribe('x', 'src', 'plain', on_data_loss => NULL)$$);
 SELECT * FROM try($$SELECT kafka_subscribe('x', 'src', 'plain', batch_size => 0)$$);
 SELECT * FROM try($$SELECT kafka_subscribe('x', 'src', 'plain', batch_timeout => '1 month')$$);
-SELECT * FROM try($$SELECT kafka_subscribe('x', 'src', 'plain', workers => 2)$$);
-SELECT * FROM try($$SELECT kafka_subscribe('x', 'src', 'plain', "group" => 'g')$$);
+SELECT * FROM try($$SELECT kafka_subscribe('x', 'src', 'plain', workers => 65)$$);
+SELECT * FROM try($$SELECT kafka_subscribe('x', 'src', 'plain', "group" => '')$$);
 SELECT * FROM try($$SELECT kafka_subscribe('x', 'src', 'plain', start_offset => 'somewhere')$$);
 CREATE TABLE sub.wrong (value int);
 SELECT * FROM try($$SELECT kafka_subscribe('x', 'src', 'wrong')$$);

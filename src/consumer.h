@@ -198,6 +198,12 @@ extern void KafkaConsumerSkip(KafkaConsumer *consumer, const KafkaMessage *messa
 extern int	KafkaConsumerHeaders(KafkaConsumer *consumer, const KafkaMessage *message,
 								 KafkaHeader **headers);
 
+/*
+ * What tells a message from another at the same offset: of its timestamp and of its first bytes. It is
+ * stored, and so must stay the same.
+ */
+extern uint64 KafkaConsumerHash(const KafkaMessage *message);
+
 extern const KafkaCounters *KafkaConsumerCounters(const KafkaConsumer *consumer);
 
 /*

@@ -60,6 +60,13 @@ hash_message(const rd_kafka_message_t *rkm)
 	return hash_part(rkm->payload, rkm->len, hash_part(rkm->key, rkm->key_len, seed));
 }
 
+uint64
+KafkaConsumerHash(const KafkaMessage *message)
+{
+	return hash_part(message->value, message->valuelen,
+					 hash_part(message->key, message->keylen, (uint64) message->timestamp));
+}
+
 /* Have the last message of the batch just taken for a witness from now on, if it has any. */
 static void
 call_witness(KafkaConsumer *consumer, TimestampTz now)

@@ -25,6 +25,8 @@ struct KafkaFetcher
 	KafkaConsumer *consumer;
 	bool		follow;
 	bool		(*stop) (void);
+	int			share;			/* partitions whose number modulo "nshares" is this are read */
+	int			nshares;
 	bool		loss_is_error;
 	bool		emptied;		/* since the last look there was a moment with nothing to take */
 	int64		lost;			/* offsets that the consumer has lost, as far as that was dealt
@@ -45,6 +47,7 @@ KafkaFetcherOpen(MemoryContext parent, Oid relid, Oid userid, bool follow,
 	fetcher->cxt = cxt;
 	fetcher->follow = follow;
 	fetcher->stop = stop;
+	fetcher->nshares = 1;
 	fetcher->headers_cxt = AllocSetContextCreate(cxt, "kafka_fdw fetcher headers",
 												 ALLOCSET_SMALL_SIZES);
 	fetcher->table = KafkaOptionGetTable(relid, userid);
@@ -56,6 +59,20 @@ KafkaFetcherOpen(MemoryContext parent, Oid relid, Oid userid, bool follow,
 							fetcher->table->read_committed, false);
 	MemoryContextSwitchTo(old);
 	return fetcher;
+}
+
+void
+KafkaFetcherShare(KafkaFetcher *fetcher, int number, int of)
+{
+	fetcher->share = number;
+	fetcher->nshares = of;
+}
+
+/* True for partitions that this fetcher reads. */
+static bool
+is_ours(const KafkaFetcher *fetcher, int32 partition)
+{
+	return partition % fetcher->nshares == fetcher->share;
 }
 
 void
@@ -169,8 +186,12 @@ check_partitions(const KafkaFetcher *fetcher, const KafkaPlace *places, int npla
 static KafkaPlace
 make_place(const KafkaFetcher *fetcher, const KafkaPartition *seen, const KafkaPlace *left)
 {
-	KafkaPlace	place;
+	KafkaPlace	place = {0};
 
+	if (left)
+		place = *left;
+	else
+		place.mark.offset = KAFKA_NO_MARK;
 	place.partition = seen->partition;
 	place.end = seen->end;
 	place.behind_at = -1;
@@ -178,6 +199,35 @@ make_place(const KafkaFetcher *fetcher, const KafkaPartition *seen, const KafkaP
 	place.next = left ? left->next : seen->low;
 	place.from = Max(place.next, seen->low);
 	return place;
+}
+
+/*
+ * Is the log the one that was read before? Where messages up to a place are gone, that has been said
+ * already; and what an open transaction keeps from us is not looked at.
+ */
+static void
+check_marks(KafkaFetcher *fetcher)
+{
+	KafkaMarkCheck *checks = palloc((fetcher->nplaces + 1) * sizeof(KafkaMarkCheck));
+	int			nchecks = 0;
+
+	for (int i = 0, seen = 0; i < fetcher->nplaces; i++)
+	{
+		KafkaPlace *place = &fetcher->places[i];
+
+		while (fetcher->snapshot->partitions[seen].partition != place->partition)
+			seen++;
+		if (place->mark.offset == KAFKA_NO_MARK || place->from > place->next ||
+			place->mark.offset >= place->end)
+			continue;
+		checks[nchecks].partition = place->partition;
+		checks[nchecks].mark = place->mark;
+		checks[nchecks].low = fetcher->snapshot->partitions[seen].low;
+		checks[nchecks].gone = &place->unverified;
+		nchecks++;
+	}
+	KafkaIngestCheckMarks(fetcher->consumer, fetcher->table->topic, checks, nchecks);
+	pfree(checks);
 }
 
 static void
@@ -213,13 +263,16 @@ KafkaFetcherStart(KafkaFetcher *fetcher, const KafkaPlace *places, int nplaces,
 
 	fetcher->loss_is_error = loss_is_error;
 	fetcher->snapshot = KafkaConsumerSnapshot(fetcher->consumer);
-	fetcher->nplaces = fetcher->snapshot->npartitions;
-	fetcher->places = palloc(Max(fetcher->nplaces, 1) * sizeof(KafkaPlace));
-	for (int i = 0; i < fetcher->nplaces; i++)
+	fetcher->nplaces = 0;
+	fetcher->places = palloc(Max(fetcher->snapshot->npartitions, 1) * sizeof(KafkaPlace));
+	for (int i = 0; i < fetcher->snapshot->npartitions; i++)
 	{
 		KafkaPartition *seen = &fetcher->snapshot->partitions[i];
-		KafkaPlace *place = &fetcher->places[i];
+		KafkaPlace *place = &fetcher->places[fetcher->nplaces];
 
+		if (!is_ours(fetcher, seen->partition))
+			continue;
+		fetcher->nplaces++;
 		*place = make_place(fetcher, seen, find_place(places, nplaces, seen->partition));
 		if (place->next < seen->low)
 			report_loss(fetcher, seen->partition, place->next, seen->low);
@@ -227,6 +280,7 @@ KafkaFetcherStart(KafkaFetcher *fetcher, const KafkaPlace *places, int nplaces,
 			check_reaches(fetcher, place);
 	}
 	check_partitions(fetcher, places, nplaces);
+	check_marks(fetcher);
 	start_consumer(fetcher);
 	fetcher->lost = KafkaConsumerCounters(fetcher->consumer)->lost;
 	MemoryContextSwitchTo(old);
@@ -351,20 +405,25 @@ KafkaFetcherLook(KafkaFetcher *fetcher, KafkaConsumer *probe)
 {
 	KafkaSnapshot *now = KafkaConsumerSnapshot(probe);
 	bool		emptied = fetcher->emptied;
+	int			n = 0;
 
 	fetcher->emptied = false;
-	if (now->npartitions != fetcher->nplaces)
-		return false;
 	for (int i = 0; i < now->npartitions; i++)
 	{
-		KafkaPlace *place = &fetcher->places[i];
-		int64		position = KafkaFetcherPosition(fetcher, i);
+		KafkaPartition *seen = &now->partitions[i];
+		KafkaPlace *place = &fetcher->places[n];
+		int64		position;
 
-		if (now->partitions[i].partition != place->partition ||
-			(emptied && place->behind_at == position))
+		if (!is_ours(fetcher, seen->partition))
+			continue;
+		if (n >= fetcher->nplaces || seen->partition != place->partition)
 			return false;
-		place->behind_at = position < now->partitions[i].end ? position : -1;
-		place->end = Max(now->partitions[i].end, place->next);
+		position = KafkaFetcherPosition(fetcher, n);
+		if (emptied && place->behind_at == position)
+			return false;
+		place->behind_at = position < seen->end ? position : -1;
+		place->end = Max(seen->end, place->next);
+		n++;
 	}
-	return true;
+	return n == fetcher->nplaces;
 }

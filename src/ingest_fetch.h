@@ -7,6 +7,7 @@
 
 #include "consumer.h"
 #include "ingest_batch.h"
+#include "ingest_mark.h"
 
 typedef struct KafkaFetcher KafkaFetcher;
 
@@ -19,6 +20,8 @@ typedef struct KafkaPlace
 	int64		end;			/* the partition's end, as of the last look at it */
 	int64		behind_at;		/* "next" then, if the end lay behind it; else -1 */
 	bool		stored;			/* "next" is in the catalogue; else the partition is new */
+	KafkaMark	mark;			/* of the last message before "next" */
+	bool		unverified;		/* the mark was not found any more */
 } KafkaPlace;
 
 /* When a batch is complete. */
@@ -43,10 +46,18 @@ extern void KafkaFetcherClose(KafkaFetcher *fetcher);
 extern bool KafkaFetcherIsStale(const KafkaFetcher *fetcher);
 
 /*
+ * Before it starts: read a share of the partitions alone, those whose number modulo "of" is "number".
+ * The places are then of these.
+ */
+extern void KafkaFetcherShare(KafkaFetcher *fetcher, int number, int of);
+
+/*
  * Begin at these places, ascending by partition. Partitions of the topic that are not among them
  * are taken from their first offset on. Needs no transaction. Errors: as those of a scan; 55000 where
  * messages from a place on are gone, unless "loss_is_error" is false: then it is a WARNING, and the
- * next offset is the first that is left; and 55000, always, where the log does not reach to a place.
+ * next offset is the first that is left; and 55000, always, where the log does not reach to a place, or
+ * has another message where a mark is. Where one is gone, the place is "unverified", with a WARNING if
+ * it was not before.
  */
 extern void KafkaFetcherStart(KafkaFetcher *fetcher, const KafkaPlace *places, int nplaces,
 							  bool loss_is_error);

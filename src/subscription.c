@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "consumer_group.h"
 #include "resolve.h"
 #include "setting.h"
 #include "subscription_private.h"
@@ -30,6 +31,7 @@
 #define MAX_BATCH_SIZE 10000000
 #define MAX_BATCH_TIMEOUT 3600000	/* ms */
 #define LETTERS_AT_ONCE 1000
+#define GROUP_PATIENCE 5000		/* ms for a commit to a consumer group */
 
 /* Arguments of kafka_subscribe. */
 enum SubscribeArgument
@@ -85,11 +87,17 @@ word_argument(FunctionCallInfo fcinfo, int n, const char *name, const char *firs
 	return word;
 }
 
-pg_noreturn static void
-not_supported(const char *what)
+/* The consumer group; NULL for none. */
+static char *
+group_argument(FunctionCallInfo fcinfo)
 {
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED), errmsg("%s is not supported yet", what)));
+	char	   *group = PG_ARGISNULL(ARG_GROUP) ? NULL
+		: text_to_cstring(PG_GETARG_TEXT_PP(ARG_GROUP));
+
+	if (group && group[0] == '\0')
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("group must not be empty")));
+	return group;
 }
 
 static int
@@ -188,10 +196,7 @@ subscribe_arguments(FunctionCallInfo fcinfo)
 												MAX_BATCH_SIZE);
 	subscription->batch_timeout = batch_timeout_argument(fcinfo);
 	subscription->workers = integer_argument(fcinfo, ARG_WORKERS, "workers", 0, 64);
-	if (subscription->workers > 1)
-		not_supported("more than one worker");
-	if (!PG_ARGISNULL(ARG_GROUP))
-		not_supported("a consumer group");
+	subscription->group = group_argument(fcinfo);
 	return new;
 }
 
@@ -244,6 +249,7 @@ find_places(Oid source, Oid owner, const char *start, int *nplaces)
 				places[i].next = ranges[j].start;
 		}
 		places[i].from = places[i].next;
+		places[i].mark.offset = KAFKA_NO_MARK;
 	}
 	*nplaces = snapshot->npartitions;
 	return places;
@@ -275,8 +281,7 @@ kafka_subscribe(PG_FUNCTION_ARGS)
 	subscription->places = find_places(subscription->source, subscription->owner, start,
 									   &subscription->nplaces);
 	id = kafka_subscription_insert(&new);
-	if (subscription->workers > 0)
-		kafka_subscription_start_at_commit(id, subscription->name);
+	kafka_subscription_start_at_commit(id, subscription->name, subscription->workers);
 	PG_RETURN_VOID();
 }
 
@@ -299,7 +304,7 @@ own_subscription(const char *name)
 
 /*
  * The same for a change of it. No batch is stored between this and the end of the transaction, and
- * the worker notices then.
+ * the workers notice then.
  */
 static KafkaSubscription *
 change_subscription(FunctionCallInfo fcinfo, const char *function)
@@ -311,7 +316,7 @@ change_subscription(FunctionCallInfo fcinfo, const char *function)
 	subscription = own_subscription(name);
 	kafka_subscription_lock(subscription->id);
 	subscription = own_subscription(name);
-	kafka_subscription_signal_at_commit(subscription->pid);
+	kafka_subscription_signal_at_commit(subscription->id);
 	return subscription;
 }
 
@@ -352,8 +357,9 @@ kafka_resume(PG_FUNCTION_ARGS)
 	if (subscription->fenced)
 		fenced_error(subscription);
 	kafka_subscription_set_state(subscription->id, "running");
-	if (subscription->workers > 0)
-		kafka_subscription_start_at_commit(subscription->id, subscription->name);
+	kafka_subscription_forget_errors(subscription->id);
+	kafka_subscription_start_at_commit(subscription->id, subscription->name,
+									   subscription->workers);
 	PG_RETURN_VOID();
 }
 
@@ -391,6 +397,31 @@ kafka_seek(PG_FUNCTION_ARGS)
  * By hand
  * ------------------------------------------------------------------------ */
 
+/*
+ * What is stored is committed to the group as well. A failure there is no reason to take back what was
+ * stored. In a transaction block nothing is committed yet; the next batch takes care of it.
+ */
+static void
+commit_to_group(const KafkaSubscription *subscription, KafkaFetcher *fetcher)
+{
+	const KafkaTable *table = KafkaFetcherTable(fetcher);
+	KafkaGroup *group = KafkaGroupOpen(table->server, subscription->group, table->topic);
+	const KafkaPlace *places;
+	int			nplaces;
+
+	KafkaFetcherAdvance(fetcher);
+	places = KafkaFetcherPlaces(fetcher, &nplaces);
+	for (int i = 0; i < nplaces; i++)
+		KafkaGroupSet(group, places[i].partition, places[i].next);
+	if (!KafkaGroupFlush(group, Min(table->server->metadata_timeout, GROUP_PATIENCE)))
+		ereport(WARNING,
+				(errcode(ERRCODE_WARNING),
+				 errmsg("could not commit offsets of subscription \"%s\" to consumer group \"%s\"",
+						subscription->name, subscription->group),
+				 KafkaGroupFailure(group) ? errdetail_internal("%s", KafkaGroupFailure(group))
+				 : errdetail("There was no answer in time.")));
+}
+
 /* Fetch a batch and store it; what is shown to its statement lives as long as the transaction. */
 static void
 ingest(KafkaSubscription *subscription, MemoryContext cxt, bool own)
@@ -404,6 +435,7 @@ ingest(KafkaSubscription *subscription, MemoryContext cxt, bool own)
 
 	KafkaFetcherStart(fetcher, subscription->places, subscription->nplaces,
 					  subscription->loss_is_error);
+	kafka_subscription_note_unverified(subscription, fetcher);
 	KafkaFetcherFetch(fetcher, &limits, batch);
 	GetUserIdAndSecContext(&userid, &context);
 	PG_TRY();
@@ -423,6 +455,8 @@ ingest(KafkaSubscription *subscription, MemoryContext cxt, bool own)
 	PG_END_TRY();
 	if (own)
 		KafkaIngestBatchFree(batch);
+	if (own && subscription->group)
+		commit_to_group(subscription, fetcher);
 	KafkaFetcherClose(fetcher);
 }
 

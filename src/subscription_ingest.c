@@ -406,7 +406,7 @@ kafka_subscription_store_batch(const KafkaSubscription *subscription, const Kafk
 			? store_part(subscription, table, batch, 0, n)
 			: store_rows(subscription, table, batch);
 	KafkaIngestBatchNarrow(batch, 0, n);
-	kafka_subscription_advance(subscription->id, fetcher, rows, n > 0);
+	kafka_subscription_advance(subscription->id, fetcher, batch, rows);
 	kafka_subscription_leave_owner(&state);
 	return rows;
 }
@@ -440,8 +440,17 @@ kafka_subscription_lock(int32 id)
 {
 	LOCKTAG		tag;
 
-	KafkaWorkerSubscriptionLockTag(&tag, id, KAFKA_SUBSCRIPTION_STORING);
+	KafkaWorkerSubscriptionLockTag(&tag, id, 0, KAFKA_SUBSCRIPTION_STORING);
 	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+}
+
+void
+kafka_subscription_lock_shared(int32 id)
+{
+	LOCKTAG		tag;
+
+	KafkaWorkerSubscriptionLockTag(&tag, id, 0, KAFKA_SUBSCRIPTION_STORING);
+	(void) LockAcquire(&tag, ShareLock, false, false);
 }
 
 KafkaIngestLimits

@@ -26,11 +26,9 @@ typedef struct KafkaSubscription
 	int			batch_size;
 	int			batch_timeout;	/* ms */
 	int			workers;		/* 0: only by hand */
-	char	   *state;			/* as the catalogue has it: "running", "retrying", "paused",
-								 * "stopped" */
+	char	   *group;			/* to which offsets are committed, too; NULL: none */
+	char	   *state;			/* as the catalogue has it: "running", "paused", "stopped" */
 	bool		fenced;			/* the row is of another copy of this database */
-	int			pid;			/* of its worker; 0: none, or not known */
-	bool		failing;		/* it has an error that was not followed by a success */
 	KafkaPlace *places;			/* ascending by partition */
 	int			nplaces;
 } KafkaSubscription;
@@ -49,7 +47,6 @@ typedef struct KafkaNewSubscription
 	KafkaSubscription subscription;
 	const char *on_failure;
 	const char *on_data_loss;
-	const char *group;			/* NULL: none */
 } KafkaNewSubscription;
 
 /* A key as the catalogue has it, an array of text, as a list. */
@@ -58,25 +55,29 @@ extern List *kafka_subscription_key_list(Datum array);
 extern int32 kafka_subscription_insert(const KafkaNewSubscription *new);
 extern void kafka_subscription_delete(int32 id);
 
-/* Set the state, and forget the last error where a subscription is to run. */
 extern void kafka_subscription_set_state(int32 id, const char *state);
 
-/* Note an error, which makes the state "retrying" or "stopped". */
-extern void kafka_subscription_note_error(int32 id, const char *state, const char *message);
+/* Forget what went wrong, and the marks that are gone. */
+extern void kafka_subscription_forget_errors(int32 id);
 
-/* Note the worker's process; 0: none. */
-extern void kafka_subscription_set_pid(int32 id, int pid);
+/* Note an error that stops the subscription. */
+extern void kafka_subscription_note_stop(int32 id, const char *message);
 
-/* Set the next offsets of partitions; where these are "all", others are forgotten. */
+/* Set the next offsets of partitions and forget their marks; where these are "all", forget others. */
 extern void kafka_subscription_seek(int32 id, const KafkaPlace *places, int nplaces, bool all);
 
 /*
- * Store how far the fetcher has come, and count rows and a batch (where there was one). ERROR 40001
+ * Store how far the fetcher has come, and the marks of a batch, which may be an empty one; count it, and
+ * its rows. ERROR 40001
  * where the offsets in the catalogue are not those that the fetcher began at: somebody else has
  * taken the same messages, or was told to go elsewhere.
  */
-extern void kafka_subscription_advance(int32 id, const KafkaFetcher *fetcher, int64 rows,
-									   bool is_batch);
+extern void kafka_subscription_advance(int32 id, const KafkaFetcher *fetcher,
+									   const KafkaIngestBatch *batch, int64 rows);
+
+/* Store which of the fetcher's partitions are unverified, where that has changed. */
+extern void kafka_subscription_note_unverified(const KafkaSubscription *subscription,
+											   const KafkaFetcher *fetcher);
 
 /* Store the ends of the partitions, which the lag is counted from. */
 extern void kafka_subscription_store_ends(int32 id, const KafkaFetcher *fetcher);
@@ -94,9 +95,6 @@ extern List *kafka_subscription_letters(const KafkaSubscription *subscription, i
 										int limit, KafkaIngestBatch *batch);
 extern void kafka_subscription_unbury(int64 letter);
 extern void kafka_subscription_note_letter(int64 letter, const char *error);
-
-/* Numbers (int list) of those that have to have a worker; in the current context. */
-extern List *kafka_subscription_wanted(void);
 
 /* ------------------------------------------------------------------------
  * subscription_ingest.c: a batch in its transaction
@@ -166,18 +164,39 @@ extern char *kafka_subscription_try_rows(const KafkaSubscription *subscription,
 extern bool kafka_subscription_agrees(const KafkaSubscription *subscription,
 									  const KafkaFetcher *fetcher);
 
-/* Held while a batch is stored: one transaction at a time. */
+/*
+ * Held while batches are stored or offsets changed: shared by the workers, whose partitions differ, and
+ * by nobody else.
+ */
 extern void kafka_subscription_lock(int32 id);
+extern void kafka_subscription_lock_shared(int32 id);
 
 /* The limits of a batch; wait as in KafkaIngestLimits. */
 extern KafkaIngestLimits kafka_subscription_limits(const KafkaSubscription *subscription, int wait);
 
 /* ------------------------------------------------------------------------
- * subscription_worker.c
+ * subscription_process.c: the workers of a subscription, numbered from 0 on
  * ------------------------------------------------------------------------ */
 
-/* When the transaction commits: start a worker, or have the one that runs look at its row. */
-extern void kafka_subscription_start_at_commit(int32 id, const char *name);
-extern void kafka_subscription_signal_at_commit(int pid);
+/* True where the catalogue says that it is to have workers. */
+extern bool kafka_subscription_is_wanted(const KafkaSubscription *subscription);
+
+/* A worker notes that it runs; true where the catalogue has an error that it is to put right. */
+extern bool kafka_subscription_enter(int32 id, int number);
+extern void kafka_subscription_leave(int32 id, int number);
+
+/* A worker's error that it tries again, or of its commits to the group; NULL: it is over. */
+extern void kafka_subscription_note_retry(int32 id, int number, const char *error);
+extern void kafka_subscription_note_group(int32 id, int number, const char *error);
+
+/*
+ * A worker looks after the next one, so that all are there where one is: starts it where it is missing,
+ * and where it cannot notes that as its error.
+ */
+extern void kafka_subscription_look_after(const KafkaSubscription *subscription, int number);
+
+/* When the transaction commits: start the workers, or have those that run look at the catalogue. */
+extern void kafka_subscription_start_at_commit(int32 id, const char *name, int workers);
+extern void kafka_subscription_signal_at_commit(int32 id);
 
 #endif							/* KAFKA_SUBSCRIPTION_PRIVATE_H */

@@ -28,7 +28,8 @@ read_places(const KafkaAccess *access, KafkaSubscription *subscription)
 	Oid			types[] = {INT4OID};
 	Datum		values[] = {Int32GetDatum(subscription->id)};
 
-	kafka_access_execute(psprintf("SELECT partition::int8, next_offset, end_offset "
+	kafka_access_execute(psprintf("SELECT partition::int8, next_offset, end_offset, "
+								  "COALESCE(last_offset, -1), last_timestamp, last_hash, unverified::int4::int8 "
 								  "FROM %s.kafka_subscription_offset WHERE subscription = $1 ORDER BY 1",
 								  access->schema), 1, types, values, NULL, SPI_OK_SELECT);
 	subscription->nplaces = (int) SPI_processed;
@@ -41,6 +42,10 @@ read_places(const KafkaAccess *access, KafkaSubscription *subscription)
 		place->partition = (int32) kafka_access_int(i, 1);
 		place->next = place->from = kafka_access_int(i, 2);
 		place->end = kafka_access_int(i, 3);
+		place->mark.offset = kafka_access_int(i, 4);
+		place->mark.timestamp = kafka_access_int(i, 5);
+		place->mark.hash = (uint64) kafka_access_int(i, 6);
+		place->unverified = kafka_access_int(i, 7) != 0;
 		place->stored = true;
 	}
 }
@@ -102,8 +107,8 @@ load(const char *condition, Oid type, Datum value)
 	kafka_access_execute(psprintf("SELECT id::int8, name, owner::oid::int8, source::oid::int8, target::oid::int8, "
 								  "command, search_path, (on_data_loss = 'error')::int4::int8, batch_size::int8, "
 								  "batch_timeout::int8, workers::int8, state, system_identifier, "
-								  "databaseid::int8, last_error, pid::int8, "
-								  "(on_failure = 'dead_letter')::int4::int8, (mode = 'upsert')::int4::int8, key "
+								  "databaseid::int8, \"group\", (on_failure = 'dead_letter')::int4::int8, "
+								  "(mode = 'upsert')::int4::int8, key "
 								  "FROM %s.kafka_subscription WHERE %s = $1", access.schema, condition),
 						 1, &type, &value, NULL, SPI_OK_SELECT);
 	if (SPI_processed > 0)
@@ -123,11 +128,10 @@ load(const char *condition, Oid type, Datum value)
 		subscription->state = kafka_access_text(&access, 0, 12);
 		subscription->fenced = kafka_access_int(0, 13) != (int64) GetSystemIdentifier() ||
 			(Oid) kafka_access_int(0, 14) != MyDatabaseId;
-		subscription->failing = kafka_access_text(&access, 0, 15) != NULL;
-		subscription->pid = (int) kafka_access_int(0, 16);
-		subscription->dead_letters = kafka_access_int(0, 17) != 0;
-		subscription->upsert = kafka_access_int(0, 18) != 0;
-		read_key(&access, subscription, 19);
+		subscription->group = kafka_access_text(&access, 0, 15);
+		subscription->dead_letters = kafka_access_int(0, 16) != 0;
+		subscription->upsert = kafka_access_int(0, 17) != 0;
+		read_key(&access, subscription, 18);
 		read_places(&access, subscription);
 	}
 	kafka_access_end(&access);
@@ -179,7 +183,7 @@ kafka_subscription_insert(const KafkaNewSubscription *new)
 	values[10] = Int32GetDatum(subscription->batch_size);
 	values[11] = Int32GetDatum(subscription->batch_timeout);
 	values[12] = Int32GetDatum(subscription->workers);
-	values[13] = text_or_null(new->group, &nulls[13]);
+	values[13] = text_or_null(subscription->group, &nulls[13]);
 	values[14] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[15] = ObjectIdGetDatum(MyDatabaseId);
 	kafka_access_execute(psprintf("INSERT INTO %s.kafka_subscription (id, name, owner, source, target, command, "
@@ -205,6 +209,8 @@ kafka_subscription_delete(int32 id)
 
 	kafka_access_execute(psprintf("DELETE FROM %s.kafka_subscription_offset WHERE subscription = $1",
 								  access.schema), 1, types, values, NULL, SPI_OK_DELETE);
+	kafka_access_execute(psprintf("DELETE FROM %s.kafka_subscription_worker WHERE subscription = $1",
+								  access.schema), 1, types, values, NULL, SPI_OK_DELETE);
 	kafka_access_execute(psprintf("DELETE FROM %s.kafka_subscription WHERE id = $1", access.schema),
 						 1, types, values, NULL, SPI_OK_DELETE);
 	kafka_access_end(&access);
@@ -217,36 +223,40 @@ kafka_subscription_set_state(int32 id, const char *state)
 	Datum		values[] = {Int32GetDatum(id), CStringGetTextDatum(state)};
 	KafkaAccess access = kafka_access_begin();
 
-	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription SET state = $2, "
-								  "last_error = CASE WHEN $2 = 'running' THEN NULL ELSE last_error END, "
-								  "last_error_at = CASE WHEN $2 = 'running' THEN NULL ELSE last_error_at END "
-								  "WHERE id = $1", access.schema), 2, types, values, NULL, SPI_OK_UPDATE);
-	kafka_access_end(&access);
-}
-
-void
-kafka_subscription_note_error(int32 id, const char *state, const char *message)
-{
-	Oid			types[] = {INT4OID, TEXTOID, TEXTOID};
-	Datum		values[] = {Int32GetDatum(id), CStringGetTextDatum(state),
-	CStringGetTextDatum(message)};
-	KafkaAccess access = kafka_access_begin();
-
-	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription SET last_error = $3, last_error_at = now(), "
-								  "state = CASE WHEN state IN ('running', 'retrying') THEN $2 ELSE state END "
-								  "WHERE id = $1", access.schema), 3, types, values, NULL, SPI_OK_UPDATE);
-	kafka_access_end(&access);
-}
-
-void
-kafka_subscription_set_pid(int32 id, int pid)
-{
-	Oid			types[] = {INT4OID, INT4OID};
-	Datum		values[] = {Int32GetDatum(id), Int32GetDatum(pid)};
-	KafkaAccess access = kafka_access_begin();
-
-	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription SET pid = nullif($2, 0) WHERE id = $1",
+	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription SET state = $2 WHERE id = $1",
 								  access.schema), 2, types, values, NULL, SPI_OK_UPDATE);
+	kafka_access_end(&access);
+}
+
+void
+kafka_subscription_forget_errors(int32 id)
+{
+	Oid			types[] = {INT4OID};
+	Datum		values[] = {Int32GetDatum(id)};
+	KafkaAccess access = kafka_access_begin();
+
+	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription SET last_error = NULL, last_error_at = NULL "
+								  "WHERE id = $1", access.schema), 1, types, values, NULL, SPI_OK_UPDATE);
+	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_worker SET error = NULL, error_at = NULL "
+								  "WHERE subscription = $1 AND error IS NOT NULL", access.schema),
+						 1, types, values, NULL, SPI_OK_UPDATE);
+	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_offset SET unverified = false, "
+								  "last_offset = NULL, last_timestamp = NULL, last_hash = NULL "
+								  "WHERE subscription = $1 AND unverified", access.schema),
+						 1, types, values, NULL, SPI_OK_UPDATE);
+	kafka_access_end(&access);
+}
+
+void
+kafka_subscription_note_stop(int32 id, const char *message)
+{
+	Oid			types[] = {INT4OID, TEXTOID};
+	Datum		values[] = {Int32GetDatum(id), CStringGetTextDatum(message)};
+	KafkaAccess access = kafka_access_begin();
+
+	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription SET last_error = $2, last_error_at = now(), "
+								  "state = CASE WHEN state = 'running' THEN 'stopped' ELSE state END "
+								  "WHERE id = $1", access.schema), 2, types, values, NULL, SPI_OK_UPDATE);
 	kafka_access_end(&access);
 }
 
@@ -274,34 +284,52 @@ kafka_subscription_seek(int32 id, const KafkaPlace *places, int nplaces, bool al
 		kafka_access_execute(psprintf("INSERT INTO %s.kafka_subscription_offset "
 									  "(subscription, partition, next_offset, end_offset) VALUES ($1, $2, $3, $4) "
 									  "ON CONFLICT (subscription, partition) DO UPDATE "
-									  "SET next_offset = excluded.next_offset, end_offset = excluded.end_offset",
+									  "SET next_offset = excluded.next_offset, end_offset = excluded.end_offset, "
+									  "last_offset = NULL, last_timestamp = NULL, last_hash = NULL, unverified = false",
 									  access.schema), 4, types, values, NULL, SPI_OK_INSERT);
 	}
 	kafka_access_end(&access);
 }
 
-/* Store one partition's place. */
-static void
-advance_place(const KafkaAccess *access, int32 id, const KafkaPlace *place, int64 next, int64 rows,
-			  bool is_batch)
+/* What a batch has done to a partition. */
+typedef struct Advance
 {
-	Oid			types[] = {INT4OID, INT4OID, INT8OID, INT8OID, INT8OID, INT8OID};
+	const KafkaPlace *place;
+	int64		next;
+	int64		rows;
+	bool		is_batch;
+} Advance;
+
+/* Store one partition's place; its mark stays where the batch had no message of it. */
+static void
+advance_place(const KafkaAccess *access, int32 id, const Advance *advance, const KafkaMark *mark)
+{
+	const KafkaPlace *place = advance->place;
+	Oid			types[] = {INT4OID, INT4OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID,
+	INT8OID};
 	Datum		values[] = {Int32GetDatum(id), Int32GetDatum(place->partition),
-		Int64GetDatum(next), Int64GetDatum(place->next), Int64GetDatum(rows),
-	Int64GetDatum(is_batch ? 1 : 0)};
+		Int64GetDatum(advance->next), Int64GetDatum(place->next), Int64GetDatum(advance->rows),
+		Int64GetDatum(advance->is_batch ? 1 : 0), Int64GetDatum(mark->offset),
+	Int64GetDatum(mark->timestamp), Int64GetDatum((int64) mark->hash)};
+	bool		marked = mark->offset != KAFKA_NO_MARK;
 
 	if (place->stored)
 		kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_offset SET next_offset = $3, "
 									  "end_offset = GREATEST(end_offset, $3), rows = rows + $5, "
-									  "batches = batches + $6, last_success = now() "
+									  "batches = batches + $6, last_success = now()%s "
 									  "WHERE subscription = $1 AND partition = $2 AND next_offset = $4",
-									  access->schema), 6, types, values, NULL, SPI_OK_UPDATE);
+									  access->schema,
+									  marked ? ", last_offset = $7, last_timestamp = $8, last_hash = $9, "
+									  "unverified = false" : ""),
+							 marked ? 9 : 6, types, values, NULL, SPI_OK_UPDATE);
 	else
 		kafka_access_execute(psprintf("INSERT INTO %s.kafka_subscription_offset "
-									  "(subscription, partition, next_offset, end_offset, rows, batches, last_success) "
-									  "SELECT $1, $2, $3, GREATEST($3, $4), $5, $6, now() "
-									  "ON CONFLICT DO NOTHING", access->schema),
-							 6, types, values, NULL, SPI_OK_INSERT);
+									  "(subscription, partition, next_offset, end_offset, rows, batches, last_success%s) "
+									  "SELECT $1, $2, $3, GREATEST($3, $4), $5, $6, now()%s "
+									  "ON CONFLICT DO NOTHING", access->schema,
+									  marked ? ", last_offset, last_timestamp, last_hash" : "",
+									  marked ? ", $7, $8, $9" : ""),
+							 marked ? 9 : 6, types, values, NULL, SPI_OK_INSERT);
 	if (SPI_processed != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -311,11 +339,16 @@ advance_place(const KafkaAccess *access, int32 id, const KafkaPlace *place, int6
 }
 
 void
-kafka_subscription_advance(int32 id, const KafkaFetcher *fetcher, int64 rows, bool is_batch)
+kafka_subscription_advance(int32 id, const KafkaFetcher *fetcher, const KafkaIngestBatch *batch,
+						   int64 rows)
 {
 	KafkaAccess access = kafka_access_begin();
 	int			nplaces;
 	const KafkaPlace *places = KafkaFetcherPlaces(fetcher, &nplaces);
+	Advance    *advances = palloc((nplaces + 1) * sizeof(Advance));
+	int32	   *partitions = palloc((nplaces + 1) * sizeof(int32));
+	KafkaMark  *marks = palloc((nplaces + 1) * sizeof(KafkaMark));
+	int			n = 0;
 
 	for (int i = 0; i < nplaces; i++)
 	{
@@ -323,11 +356,49 @@ kafka_subscription_advance(int32 id, const KafkaFetcher *fetcher, int64 rows, bo
 
 		if (next == places[i].next && places[i].stored)
 			continue;
-		advance_place(&access, id, &places[i], next, rows, is_batch);
-		rows = 0;				/* counted once */
-		is_batch = false;
+		advances[n].place = &places[i];
+		advances[n].next = next;
+		/* counted once */
+		advances[n].rows = n == 0 ? rows : 0;
+		advances[n].is_batch = n == 0 && KafkaIngestBatchCount(batch) > 0;
+		partitions[n++] = places[i].partition;
 	}
+	KafkaIngestMarks(batch, partitions, marks, n);
+	for (int i = 0; i < n; i++)
+		advance_place(&access, id, &advances[i], &marks[i]);
 	kafka_access_end(&access);
+}
+
+static void
+set_unverified(int32 id, const KafkaPlace *place)
+{
+	Oid			types[] = {INT4OID, INT4OID, INT8OID, BOOLOID};
+	Datum		values[] = {Int32GetDatum(id), Int32GetDatum(place->partition),
+	Int64GetDatum(place->mark.offset), BoolGetDatum(place->unverified)};
+	KafkaAccess access = kafka_access_begin();
+
+	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_offset SET unverified = $4 "
+								  "WHERE subscription = $1 AND partition = $2 AND last_offset = $3",
+								  access.schema), 4, types, values, NULL, SPI_OK_UPDATE);
+	kafka_access_end(&access);
+}
+
+void
+kafka_subscription_note_unverified(const KafkaSubscription *subscription,
+								   const KafkaFetcher *fetcher)
+{
+	int			nplaces;
+	const KafkaPlace *places = KafkaFetcherPlaces(fetcher, &nplaces);
+
+	/* Both are ascending, and what the catalogue has the fetcher has, too. */
+	for (int i = 0, j = 0; i < nplaces && j < subscription->nplaces; i++)
+	{
+		if (places[i].partition != subscription->places[j].partition)
+			continue;
+		if (places[i].unverified != subscription->places[j].unverified)
+			set_unverified(subscription->id, &places[i]);
+		j++;
+	}
 }
 
 void
@@ -350,26 +421,6 @@ kafka_subscription_store_ends(int32 id, const KafkaFetcher *fetcher)
 	kafka_access_end(&access);
 }
 
-List *
-kafka_subscription_wanted(void)
-{
-	KafkaAccess access = kafka_access_begin();
-	List	   *result = NIL;
-
-	kafka_access_execute(psprintf("SELECT id::int8 FROM %s.kafka_subscription "
-								  "WHERE workers > 0 AND state IN ('running', 'retrying')", access.schema),
-						 0, NULL, NULL, NULL, SPI_OK_SELECT);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		MemoryContext old = MemoryContextSwitchTo(access.cxt);
-
-		result = lappend_int(result, (int) kafka_access_int(i, 1));
-		MemoryContextSwitchTo(old);
-	}
-	kafka_access_end(&access);
-	return result;
-}
-
 uint64
 KafkaSubscriptionAdopt(void)
 {
@@ -379,16 +430,16 @@ KafkaSubscriptionAdopt(void)
 	KafkaAccess access = kafka_access_begin();
 	uint64		nadopted;
 
-	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription SET system_identifier = $1, databaseid = $2, "
-								  "pid = NULL WHERE system_identifier <> $1 OR databaseid <> $2 "
-								  "RETURNING id::int8, name, (workers > 0 AND state IN ('running', 'retrying'))::int4::int8",
+	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription SET system_identifier = $1, databaseid = $2 "
+								  "WHERE system_identifier <> $1 OR databaseid <> $2 "
+								  "RETURNING id::int8, name, CASE WHEN state = 'running' THEN workers ELSE 0 END::int8",
 								  access.schema), 2, types, values, NULL, SPI_OK_UPDATE_RETURNING);
 	nadopted = SPI_processed;
 	for (uint64 i = 0; i < nadopted; i++)
 	{
-		if (kafka_access_int(i, 3) != 0)
-			kafka_subscription_start_at_commit((int32) kafka_access_int(i, 1),
-											   kafka_access_text(&access, i, 2));
+		kafka_subscription_start_at_commit((int32) kafka_access_int(i, 1),
+										   kafka_access_text(&access, i, 2),
+										   (int) kafka_access_int(i, 3));
 	}
 	kafka_access_end(&access);
 	return nadopted;

@@ -1,19 +1,18 @@
 /*
  * subscription_worker.c
- *		The background worker of a subscription: batch after batch, from Kafka into the database.
+ *		A background worker of a subscription: batch after batch, from Kafka into the database.
  *
  * It waits for messages outside of transactions. What it has fetched it stores in one transaction
  * together with the next offsets, so a crash anywhere loses or repeats nothing: the offsets in the
  * catalogue say what to fetch next. Each such transaction first takes a lock and reads the catalogue
  * anew. So whoever pauses a subscription, sends it elsewhere, or takes a batch by hand, holding that
- * lock, knows that the worker does nothing in between.
+ * lock, knows that the worker does nothing in between. Several workers share the lock, as they share
+ * nothing else: each has its own partitions, with their offsets, and its own row in the catalogue.
  *
  * Errors that may pass are tried again after a pause that grows; others stop the subscription until
  * somebody resumes it.
  */
 #include "postgres.h"
-
-#include <signal.h>
 
 #include "access/xact.h"
 #include "access/xlog.h"
@@ -27,16 +26,14 @@
 #include "storage/latch.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
-#include "storage/procarray.h"
 #include "tcop/tcopprot.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timeout.h"
 
 #include "compat.h"
-#include "module.h"
+#include "consumer_group.h"
 #include "setting.h"
-#include "subscription.h"
 #include "subscription_private.h"
 #include "worker.h"
 
@@ -45,6 +42,7 @@
 #define NAP 5000				/* ms to wait for a message before the catalogue is looked at
 								 * again */
 #define LOOK_INTERVAL 10000		/* ms between looks at the topic's partitions and their ends */
+#define LAST_COMMIT 2000		/* ms for the group's offsets when there is nothing to do any more */
 #define LOCK_TRIES 20			/* for the lock of a worker that is ending ... */
 #define LOCK_NAP 50				/* ... ms between them */
 
@@ -59,27 +57,19 @@ typedef enum Phase
 typedef struct Worker
 {
 	int32		id;
+	int			number;			/* among the workers of the subscription */
 	Phase		phase;
 	MemoryContext load_context; /* of the subscription, until it is read anew */
 	MemoryContext fetch_context;	/* of the fetcher */
 	MemoryContext cycle_context;
 	KafkaSubscription *subscription;
 	KafkaFetcher *fetcher;		/* NULL: not connected */
+	KafkaGroup *group;			/* the same, and NULL where the subscription has none */
 	KafkaIngestBatch *batch;
 	TimestampTz looked_at;
 	bool		failing;		/* the catalogue says that it is being tried again */
 	bool		reload;			/* look at the catalogue before the next batch is fetched */
 } Worker;
-
-/* What the transaction has to do about workers when it has committed. */
-typedef struct AtCommit
-{
-	int32		id;				/* to be started; 0: none */
-	int			pid;			/* to be told; 0: none */
-	char	   *name;
-} AtCommit;
-
-static List *at_commit = NIL;	/* of AtCommit *, in TopTransactionContext */
 
 PGDLLEXPORT void kafka_subscription_main(Datum arg);
 
@@ -111,12 +101,12 @@ commit_transaction(Worker *worker)
  * ------------------------------------------------------------------------ */
 
 static bool
-take_running_lock(int32 id, int tries)
+take_running_lock(int32 id, int number, int tries)
 {
 	LOCKTAG		tag;
 	bool		taken = false;
 
-	KafkaWorkerSubscriptionLockTag(&tag, id, KAFKA_SUBSCRIPTION_RUNNING);
+	KafkaWorkerSubscriptionLockTag(&tag, id, number, KAFKA_SUBSCRIPTION_RUNNING);
 	for (int i = 0; i < tries && !taken; i++)
 	{
 		if (i > 0)
@@ -134,29 +124,36 @@ take_running_lock(int32 id, int tries)
 }
 
 static void
-drop_running_lock(int32 id)
+drop_running_lock(int32 id, int number)
 {
 	LOCKTAG		tag;
 
-	KafkaWorkerSubscriptionLockTag(&tag, id, KAFKA_SUBSCRIPTION_RUNNING);
+	KafkaWorkerSubscriptionLockTag(&tag, id, number, KAFKA_SUBSCRIPTION_RUNNING);
 	(void) LockRelease(&tag, ExclusiveLock, true);
 }
 
-static bool
-is_wanted(const KafkaSubscription *subscription)
-{
-	return subscription != NULL && !subscription->fenced && subscription->workers > 0 &&
-		(strcmp(subscription->state, "running") == 0 ||
-		 strcmp(subscription->state, "retrying") == 0);
-}
-
-/* The subscription as the catalogue has it, in the current context; NULL where it is gone. */
+/*
+ * The subscription as the catalogue has it, with the places of this worker alone, in the current
+ * context; NULL where it is gone.
+ */
 static KafkaSubscription *
-read_catalogue(int32 id)
+read_catalogue(const Worker *worker)
 {
+	KafkaSubscription *subscription;
+	int			n = 0;
+
 	if (!OidIsValid(get_extension_oid("kafka_fdw", true)))
 		return NULL;
-	return kafka_subscription_get(id);
+	subscription = kafka_subscription_get(worker->id);
+	if (subscription == NULL || worker->number >= subscription->workers)
+		return NULL;
+	for (int i = 0; i < subscription->nplaces; i++)
+	{
+		if (subscription->places[i].partition % subscription->workers == worker->number)
+			subscription->places[n++] = subscription->places[i];
+	}
+	subscription->nplaces = n;
+	return subscription;
 }
 
 /*
@@ -168,19 +165,19 @@ end_unless_wanted(Worker *worker)
 {
 	KafkaSubscription *subscription;
 
-	drop_running_lock(worker->id);
+	drop_running_lock(worker->id, worker->number);
 	StartTransactionCommand();
 	MemoryContextSwitchTo(worker->cycle_context);
-	subscription = read_catalogue(worker->id);
-	if (!is_wanted(subscription))
+	subscription = read_catalogue(worker);
+	if (!kafka_subscription_is_wanted(subscription))
 	{
 		if (subscription && !subscription->fenced && !RecoveryInProgress())
-			kafka_subscription_set_pid(worker->id, 0);
+			kafka_subscription_leave(worker->id, worker->number);
 		CommitTransactionCommand();
 		proc_exit(0);
 	}
 	CommitTransactionCommand();
-	if (!take_running_lock(worker->id, 1))
+	if (!take_running_lock(worker->id, worker->number, LOCK_TRIES))
 		proc_exit(0);
 }
 
@@ -198,7 +195,88 @@ static void
 disconnect(Worker *worker)
 {
 	worker->fetcher = NULL;
+	worker->group = NULL;
 	MemoryContextReset(worker->fetch_context);
+}
+
+/* The same where nothing is wrong: the group is to know the last offsets that were stored. */
+static void
+take_leave(Worker *worker)
+{
+	if (worker->group)
+		(void) KafkaGroupFlush(worker->group, LAST_COMMIT);
+	disconnect(worker);
+}
+
+/* Have a fetcher for the worker's share, and, where there is one, the consumer group. */
+static void
+open_fetcher(Worker *worker)
+{
+	const KafkaSubscription *subscription = worker->subscription;
+	MemoryContext old;
+
+	worker->fetcher = KafkaFetcherOpen(worker->fetch_context, subscription->source,
+									   subscription->owner, true, is_woken);
+	KafkaFetcherShare(worker->fetcher, worker->number, subscription->workers);
+	if (subscription->group)
+	{
+		const KafkaTable *table = KafkaFetcherTable(worker->fetcher);
+
+		old = MemoryContextSwitchTo(worker->fetch_context);
+		worker->group = KafkaGroupOpen(table->server, subscription->group, table->topic);
+		MemoryContextSwitchTo(old);
+	}
+}
+
+/* Have the group know the offsets that are stored. */
+static void
+tell_group(Worker *worker)
+{
+	int			nplaces;
+	const KafkaPlace *places = KafkaFetcherPlaces(worker->fetcher, &nplaces);
+
+	for (int i = 0; worker->group && i < nplaces; i++)
+	{
+		if (places[i].stored)
+			KafkaGroupSet(worker->group, places[i].partition, places[i].next);
+	}
+}
+
+/* Reading begins: note where it could not be told whether the log is the same as before. */
+static void
+note_start(Worker *worker)
+{
+	tell_group(worker);
+	worker->phase = PHASE_LOAD;
+	begin_transaction();
+	MemoryContextSwitchTo(worker->cycle_context);
+	kafka_subscription_note_unverified(worker->subscription, worker->fetcher);
+	commit_transaction(worker);
+}
+
+/* Commit offsets to the group where it is time for that. What fails there is noted, and no more. */
+static void
+serve_group(Worker *worker)
+{
+	const char *failure;
+	char	   *text = NULL;
+
+	if (worker->group == NULL || !KafkaGroupServe(worker->group))
+		return;
+	failure = KafkaGroupFailure(worker->group);
+	begin_transaction();
+	MemoryContextSwitchTo(worker->cycle_context);
+	if (failure)
+	{
+		text = psprintf("could not commit offsets to consumer group \"%s\" (%s)",
+						worker->subscription->group, failure);
+		ereport(LOG,
+				(errmsg("could not commit offsets of subscription \"%s\" to consumer group \"%s\"",
+						worker->subscription->name, worker->subscription->group),
+				 errdetail_internal("%s", failure)));
+	}
+	kafka_subscription_note_group(worker->id, worker->number, text);
+	commit_transaction(worker);
 }
 
 /* Read the catalogue, and, where the subscription is to run, have a fetcher that fits it. */
@@ -212,19 +290,17 @@ load(Worker *worker)
 	begin_transaction();
 	MemoryContextReset(worker->load_context);
 	MemoryContextSwitchTo(worker->load_context);
-	worker->subscription = read_catalogue(worker->id);
-	if (is_wanted(worker->subscription))
+	worker->subscription = read_catalogue(worker);
+	if (kafka_subscription_is_wanted(worker->subscription))
 	{
 		kafka_subscription_check(worker->subscription);
-		worker->failing = worker->subscription->failing;
 		fits = worker->fetcher != NULL && !KafkaFetcherIsStale(worker->fetcher) &&
 			kafka_subscription_agrees(worker->subscription, worker->fetcher);
 		if (!fits)
 			disconnect(worker);
 		worker->phase = PHASE_FETCH;
 		if (!fits)
-			worker->fetcher = KafkaFetcherOpen(worker->fetch_context, worker->subscription->source,
-											   worker->subscription->owner, true, is_woken);
+			open_fetcher(worker);
 		start = !fits;
 	}
 	commit_transaction(worker);
@@ -234,6 +310,7 @@ load(Worker *worker)
 		KafkaFetcherStart(worker->fetcher, worker->subscription->places,
 						  worker->subscription->nplaces, worker->subscription->loss_is_error);
 		worker->looked_at = GetCurrentTimestamp();
+		note_start(worker);
 	}
 }
 
@@ -255,7 +332,7 @@ look_at_topic(Worker *worker)
 	worker->looked_at = GetCurrentTimestamp();
 	if (!same)
 	{
-		disconnect(worker);
+		take_leave(worker);
 		worker->reload = true;
 		return;
 	}
@@ -264,17 +341,21 @@ look_at_topic(Worker *worker)
 	worker->phase = PHASE_STORE;
 	begin_transaction();
 	MemoryContextSwitchTo(worker->cycle_context);
-	kafka_subscription_lock(worker->id);
-	now = read_catalogue(worker->id);
-	worker->reload = !is_wanted(now) || !kafka_subscription_agrees(now, worker->fetcher);
+	kafka_subscription_lock_shared(worker->id);
+	now = read_catalogue(worker);
+	worker->reload = !kafka_subscription_is_wanted(now) || !kafka_subscription_agrees(now, worker->fetcher);
 	if (!worker->reload)
 	{
-		kafka_subscription_advance(worker->id, worker->fetcher, 0, false);
+		kafka_subscription_advance(worker->id, worker->fetcher, worker->batch, 0);
 		kafka_subscription_store_ends(worker->id, worker->fetcher);
+		kafka_subscription_look_after(now, worker->number);
 	}
 	commit_transaction(worker);
 	if (!worker->reload)
+	{
 		KafkaFetcherAdvance(worker->fetcher);
+		tell_group(worker);
+	}
 }
 
 /* Store what was fetched, unless the catalogue says by now that it is not wanted. */
@@ -289,49 +370,77 @@ store(Worker *worker)
 												   worker->subscription->name));
 	begin_transaction();
 	MemoryContextSwitchTo(worker->cycle_context);
-	kafka_subscription_lock(worker->id);
-	now = read_catalogue(worker->id);
-	worker->reload = !is_wanted(now) || !kafka_subscription_agrees(now, worker->fetcher) ||
+	kafka_subscription_lock_shared(worker->id);
+	now = read_catalogue(worker);
+	worker->reload = !kafka_subscription_is_wanted(now) || !kafka_subscription_agrees(now, worker->fetcher) ||
 		KafkaFetcherIsStale(worker->fetcher);
 	if (!worker->reload)
 	{
 		KafkaIngestBatchShow(worker->batch, now->source);
 		(void) kafka_subscription_store_batch(now, worker->fetcher, worker->batch, true);
-		if (now->failing)
-			kafka_subscription_set_state(worker->id, "running");
-		worker->failing = false;
+		if (worker->failing)
+			kafka_subscription_note_retry(worker->id, worker->number, NULL);
 	}
 	commit_transaction(worker);
 	KafkaIngestBatchHide(worker->batch);
 	if (worker->reload)
-		disconnect(worker);
+		take_leave(worker);
 	else
+	{
+		worker->failing = false;
 		KafkaFetcherAdvance(worker->fetcher);
+		tell_group(worker);
+	}
 	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+static void
+nap(int64 ms)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
+					 PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+/* The next batch. Of several workers one may have no partition, as long as the topic has so few. */
+static void
+fetch(Worker *worker)
+{
+	KafkaIngestLimits limits;
+	int64		due = worker->group ? KafkaGroupDue(worker->group) : -1;
+	int			wait = due < 0 ? NAP : (int) Min(due, NAP);
+	int			nplaces;
+
+	(void) KafkaFetcherPlaces(worker->fetcher, &nplaces);
+	if (nplaces == 0)
+	{
+		nap(wait);
+		return;
+	}
+	limits = kafka_subscription_limits(worker->subscription, wait);
+	KafkaFetcherFetch(worker->fetcher, &limits, worker->batch);
 }
 
 static void
 cycle(Worker *worker)
 {
-	KafkaIngestLimits limits;
-
 	MemoryContextSwitchTo(worker->cycle_context);
 	MemoryContextReset(worker->cycle_context);
 	KafkaIngestBatchReset(worker->batch);
 	if (worker->reload || worker->fetcher == NULL)
 	{
 		load(worker);
-		if (!is_wanted(worker->subscription))
+		if (!kafka_subscription_is_wanted(worker->subscription))
 		{
-			disconnect(worker);
+			take_leave(worker);
 			end_unless_wanted(worker);
 			worker->reload = true;
 			return;
 		}
 	}
 	worker->phase = PHASE_FETCH;
-	limits = kafka_subscription_limits(worker->subscription, NAP);
-	KafkaFetcherFetch(worker->fetcher, &limits, worker->batch);
+	fetch(worker);
 	if (KafkaIngestBatchCount(worker->batch) > 0)
 		store(worker);
 	else
@@ -341,11 +450,12 @@ cycle(Worker *worker)
 		if (worker->failing)
 		{
 			begin_transaction();
-			kafka_subscription_set_state(worker->id, "running");
+			kafka_subscription_note_retry(worker->id, worker->number, NULL);
 			commit_transaction(worker);
 			worker->failing = false;
 		}
 	}
+	serve_group(worker);
 	if (worker->fetcher &&
 		TimestampDifferenceExceeds(worker->looked_at, GetCurrentTimestamp(), LOOK_INTERVAL))
 		look_at_topic(worker);
@@ -376,6 +486,22 @@ may_pass(Phase phase, int sqlstate)
 	return phase == PHASE_FETCH && sqlstate != ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
 }
 
+/* Note an error in the catalogue; one that does not pass is the end for the other workers, too. */
+static void
+note_failure(Worker *worker, bool passes, const char *text)
+{
+	if (!OidIsValid(get_extension_oid("kafka_fdw", true)))
+		return;
+	worker->failing = passes;
+	if (!passes)
+	{
+		kafka_subscription_note_stop(worker->id, text);
+		kafka_subscription_signal_at_commit(worker->id);
+	}
+	/* last: kafka_resume() locks the rows in this order, too */
+	kafka_subscription_note_retry(worker->id, worker->number, passes ? text : NULL);
+}
+
 /* An error of a cycle: say so, in the log and in the catalogue, and leave everything to be done anew. */
 static void
 recover(Worker *worker)
@@ -402,8 +528,7 @@ recover(Worker *worker)
 	worker->reload = true;
 
 	StartTransactionCommand();
-	if (OidIsValid(get_extension_oid("kafka_fdw", true)))
-		kafka_subscription_note_error(worker->id, passes ? "retrying" : "stopped", text);
+	note_failure(worker, passes, text);
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(TopMemoryContext);
 	FreeErrorData(error);
@@ -432,15 +557,6 @@ try_cycle(Worker *worker)
 /* ------------------------------------------------------------------------
  * The process
  * ------------------------------------------------------------------------ */
-
-static void
-nap(int64 ms)
-{
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
-					 PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
-}
 
 static void
 worker_loop(Worker *worker)
@@ -483,11 +599,12 @@ kafka_subscription_main(Datum arg)
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	KafkaWorkerConnect(arguments.databaseid);
-	if (!take_running_lock(arguments.id, LOCK_TRIES))
+	if (!take_running_lock(arguments.id, arguments.number, LOCK_TRIES))
 		proc_exit(0);
 
 	worker = MemoryContextAllocZero(TopMemoryContext, sizeof(Worker));
 	worker->id = arguments.id;
+	worker->number = arguments.number;
 	worker->load_context = AllocSetContextCreate(TopMemoryContext, "kafka_fdw subscription",
 												 ALLOCSET_DEFAULT_SIZES);
 	worker->fetch_context = AllocSetContextCreate(TopMemoryContext, "kafka_fdw subscription's reader",
@@ -499,108 +616,17 @@ kafka_subscription_main(Datum arg)
 
 	StartTransactionCommand();
 	MemoryContextSwitchTo(worker->cycle_context);
-	subscription = read_catalogue(worker->id);
-	if (is_wanted(subscription))
+	subscription = read_catalogue(worker);
+	if (kafka_subscription_is_wanted(subscription))
 	{
-		kafka_subscription_set_pid(worker->id, MyProcPid);
-		SetConfigOption("application_name", psprintf("kafka_fdw subscription %s", subscription->name),
-						PGC_SUSET, PGC_S_OVERRIDE);
+		char	   *name = psprintf("kafka_fdw subscription %s", subscription->name);
+
+		if (subscription->workers > 1)
+			name = psprintf("%s %d/%d", name, worker->number + 1, subscription->workers);
+		worker->failing = kafka_subscription_enter(worker->id, worker->number);
+		SetConfigOption("application_name", name, PGC_SUSET, PGC_S_OVERRIDE);
 	}
 	CommitTransactionCommand();
 	pgstat_report_activity(STATE_IDLE, NULL);
 	worker_loop(worker);
-}
-
-/* ------------------------------------------------------------------------
- * From other sessions
- * ------------------------------------------------------------------------ */
-
-static AtCommit *
-remember(void)
-{
-	MemoryContext old = MemoryContextSwitchTo(TopTransactionContext);
-	AtCommit   *entry = palloc0(sizeof(AtCommit));
-
-	at_commit = lappend(at_commit, entry);
-	MemoryContextSwitchTo(old);
-	return entry;
-}
-
-void
-kafka_subscription_start_at_commit(int32 id, const char *name)
-{
-	AtCommit   *entry = remember();
-
-	entry->id = id;
-	entry->name = MemoryContextStrdup(TopTransactionContext, name);
-}
-
-void
-kafka_subscription_signal_at_commit(int pid)
-{
-	if (pid != 0)
-		remember()->pid = pid;
-}
-
-/* The number may be another process's by now, which takes the signal for a change of the configuration. */
-static void
-signal_worker(int pid)
-{
-	PGPROC	   *proc = BackendPidGetProc(pid);
-
-	if (proc != NULL && proc->databaseId == MyDatabaseId)
-		(void) kill(pid, SIGHUP);
-}
-
-static void
-start_worker(int32 id, const char *name)
-{
-	if (!KafkaWorkerStartSubscription(id))
-		ereport(WARNING,
-				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-				 errmsg("could not start the worker of subscription \"%s\": no background worker slot is free",
-						name),
-				 errhint("Increase \"max_worker_processes\", and use kafka_resume().")));
-}
-
-static void
-subscription_xact_callback(XactEvent event, void *arg)
-{
-	ListCell   *lc;
-	List	   *entries = at_commit;
-
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
-		return;
-	at_commit = NIL;
-	if (event != XACT_EVENT_COMMIT)
-		return;
-	foreach(lc, entries)
-	{
-		AtCommit   *entry = (AtCommit *) lfirst(lc);
-
-		if (entry->pid != 0)
-			signal_worker(entry->pid);
-		if (entry->id != 0)
-			start_worker(entry->id, entry->name);
-	}
-}
-
-void
-KafkaSubscriptionInit(void)
-{
-	RegisterXactCallback(subscription_xact_callback, NULL);
-}
-
-void
-KafkaSubscriptionStartAll(void)
-{
-	ListCell   *lc;
-
-	foreach(lc, kafka_subscription_wanted())
-	{
-		if (!KafkaWorkerStartSubscription(lfirst_int(lc)))
-			ereport(LOG,
-					(errmsg("could not start a subscription of kafka_fdw: no background worker slot is free"),
-					 errhint("Increase \"max_worker_processes\".")));
-	}
 }

@@ -25,9 +25,9 @@ KafkaWorkerLockTag(LOCKTAG *tag, Oid serverid, Oid mapping, KafkaRelayLock lock)
 }
 
 void
-KafkaWorkerSubscriptionLockTag(LOCKTAG *tag, int32 id, KafkaSubscriptionLock lock)
+KafkaWorkerSubscriptionLockTag(LOCKTAG *tag, int32 id, int number, KafkaSubscriptionLock lock)
 {
-	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) id, 0, LOCK_CLASS + (int) lock);
+	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) id, (uint32) number, LOCK_CLASS + (int) lock);
 }
 
 void
@@ -76,10 +76,10 @@ KafkaWorkerStartRelay(Oid serverid, Oid mapping)
 }
 
 bool
-KafkaWorkerStartSubscription(int32 id)
+KafkaWorkerStartSubscription(int32 id, int number)
 {
 	BackgroundWorker worker;
-	KafkaSubscriptionArguments arguments = {MyDatabaseId, id};
+	KafkaSubscriptionArguments arguments = {MyDatabaseId, id, number};
 
 	KafkaWorkerFill(&worker, "kafka_subscription_main", "kafka_fdw subscription",
 					SUBSCRIPTION_RESTART);

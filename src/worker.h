@@ -31,16 +31,19 @@ typedef struct KafkaSubscriptionArguments
 {
 	Oid			databaseid;
 	int32		id;
+	int			number;			/* of the worker, from 0 on */
 } KafkaSubscriptionArguments;
 
 /* Locks about a subscription. */
 typedef enum KafkaSubscriptionLock
 {
 	KAFKA_SUBSCRIPTION_RUNNING = 8, /* held by the worker's session */
-	KAFKA_SUBSCRIPTION_STORING	/* held by the transaction that stores a batch, or changes offsets */
+	KAFKA_SUBSCRIPTION_STORING	/* held by transactions that store a batch, or change offsets */
 } KafkaSubscriptionLock;
 
-extern void KafkaWorkerSubscriptionLockTag(LOCKTAG *tag, int32 id, KafkaSubscriptionLock lock);
+/* "number" is that of a worker; STORING has none, so it is 0. */
+extern void KafkaWorkerSubscriptionLockTag(LOCKTAG *tag, int32 id, int number,
+										   KafkaSubscriptionLock lock);
 
 extern void KafkaWorkerLockTag(LOCKTAG *tag, Oid serverid, Oid mapping, KafkaRelayLock lock);
 
@@ -61,7 +64,7 @@ extern void KafkaWorkerConnect(Oid databaseid);
 /* Start a relay in the current database; false where no worker slot is free. */
 extern bool KafkaWorkerStartRelay(Oid serverid, Oid mapping);
 
-/* Start the worker of a subscription; false where no worker slot is free. */
-extern bool KafkaWorkerStartSubscription(int32 id);
+/* Start a worker of a subscription; false where no worker slot is free. */
+extern bool KafkaWorkerStartSubscription(int32 id, int number);
 
 #endif							/* KAFKA_WORKER_H */

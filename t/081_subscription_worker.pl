@@ -148,7 +148,6 @@ $locker->query('BEGIN; LOCK TABLE n');
 sql(qq{SET lock_timeout = 0; SELECT kafka_send('$topic.n', '6', server => 'kafka')});
 wait_for(q{SELECT state = 'retrying' AND last_error LIKE '%lock timeout%' FROM kafka_subscriptions}, 'a lock timeout is retried');
 $locker->query('ROLLBACK');
-sql(q{ALTER SYSTEM RESET lock_timeout; SELECT pg_reload_conf()}) if 0;
 sql(q{ALTER SYSTEM RESET lock_timeout});
 sql('SELECT pg_reload_conf()');
 wait_for(q{SELECT count(*) = 6 FROM n}, 'until it is given');

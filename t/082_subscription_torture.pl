@@ -20,9 +20,11 @@ $node->safe_psql('postgres', qq{$table;
 	CREATE TABLE plain (partition int, "offset" bigint, value text);
 	CREATE TABLE indexed (partition int, "offset" bigint, value text, at timestamptz DEFAULT now());
 	CREATE INDEX ON indexed (value);
+	CREATE TABLE shared (partition int, "offset" bigint, value text);
 	CREATE TABLE counts (part int PRIMARY KEY, n bigint, sum numeric);
 	SELECT kafka_subscribe('plain', 't_in', 'plain', batch_size => 500);
 	SELECT kafka_subscribe('indexed', 't_in', 'indexed');
+	SELECT kafka_subscribe('shared', 't_in', 'shared', batch_size => 300, workers => 2, "group" => '$topic.group');
 	SELECT kafka_subscribe('counts', 't_in', command => 'INSERT INTO counts
 		SELECT partition, count(*), sum("offset") FROM t_in GROUP BY 1
 		ON CONFLICT (part) DO UPDATE SET n = counts.n + excluded.n, sum = counts.sum + excluded.sum')});
@@ -57,7 +59,7 @@ for my $round (1 .. 12)
 
 	if ($what == 1 || $what == 3)
 	{
-		my $pid = $node->safe_psql('postgres', "SELECT pid FROM kafka_subscriptions WHERE pid IS NOT NULL ORDER BY random() LIMIT 1");
+		my $pid = $node->safe_psql('postgres', "SELECT unnest(pids) FROM kafka_subscriptions ORDER BY random() LIMIT 1");
 		kill 'KILL', $pid if $pid;
 		# The server restarts everything.
 		$node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
@@ -80,7 +82,7 @@ $session->quit;
 
 # The topic, as the sender sees it, against the tables.
 my $truth = $sender->safe_psql('postgres', 'SELECT count(*), sum("offset"), count(DISTINCT (partition, "offset")), sum(hashtext(value)) FROM t_in');
-for my $name (qw(plain indexed))
+for my $name (qw(plain indexed shared))
 {
 	ok($node->poll_query_until('postgres', qq{SELECT count(*), sum("offset"), count(DISTINCT (partition, "offset")), sum(hashtext(value)) FROM $name}, $truth),
 		"$name: every message once")
@@ -88,7 +90,10 @@ for my $name (qw(plain indexed))
 }
 ok($node->poll_query_until('postgres', q{SELECT sum(n), sum(sum) FROM counts}, join '|', (split /\|/, $truth)[0, 1]),
 	'a command with GROUP BY and ON CONFLICT counts every message once');
-ok($node->poll_query_until('postgres', q{SELECT count(*) = 3 FROM kafka_subscriptions WHERE state = 'running'}),
+ok($node->poll_query_until('postgres', q{SELECT count(*) = 4 FROM kafka_subscriptions WHERE state = 'running'}),
 	'the subscriptions run');
+ok($node->poll_query_until('postgres', qq{SELECT sum(current_offset) = (SELECT sum(next_offset) FROM kafka_subscription_offset
+	JOIN kafka_subscription s ON s.id = subscription WHERE s.name = 'shared') FROM kafka_group_lag('$topic.group', server => 'kafka')}),
+	'and the group has the offsets');
 note $truth;
 done_testing();

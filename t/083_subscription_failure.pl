@@ -124,11 +124,14 @@ wait_for(q{SELECT state = 'retrying' FROM kafka_subscriptions}, 'a frozen broker
 $broker->resume;
 wait_for(q{SELECT state = 'running' AND last_error IS NULL FROM kafka_subscriptions}, 'and so is that it is back');
 
-# A server that has changed is in force at once.
+# A server that has changed is in force at once; its topic is another one.
 my $other = KafkaFdw::Test->new_broker('other');
 sql(sprintf q{CREATE SERVER other FOREIGN DATA WRAPPER kafka_fdw OPTIONS (bootstrap_servers '%s')}, $other->bootstrap);
 sql(qq{SELECT kafka_create_topic('$topic.p', 1, server => 'other'); SELECT kafka_send('$topic.p', x, server => 'other') FROM unnest('{a,b}'::text[]) x});
 sql(sprintf q{ALTER SERVER kafka OPTIONS (SET bootstrap_servers '%s')}, $other->bootstrap);
-wait_for(q{SELECT 'b' = ANY (array_agg(value)) FROM p}, 'a changed server is used');
+wait_for(q{SELECT state = 'stopped' FROM kafka_subscriptions}, 'a changed server is used');
+like(error('w'), qr/has another message at offset 0 than the one that was taken/, 'whose topic is not the one that was read');
+sql(q{SELECT kafka_seek('w', 'earliest'); SELECT kafka_resume('w')});
+wait_for(q{SELECT 'b' = ANY (array_agg(value)) FROM p}, 'until it is told to');
 
 done_testing();

@@ -89,4 +89,18 @@ like(error(), qr/permission denied for foreign table t_in/, 'and it says so');
 sql(q{GRANT SELECT ON t_in TO app; SELECT kafka_resume('s')});
 arrives('granted again, it goes on');
 
+# A consumer group that the user may not commit to keeps nothing back, and says why.
+sql(qq{
+	SELECT kafka_unsubscribe('s');
+	TRUNCATE t;
+	SET ROLE app;
+	SELECT kafka_subscribe('s', 't_in', 't', "group" => '$topic.group')});
+produce();
+wait_for("SELECT count(*) = $sent FROM t", 'a group that it may not commit to keeps no message back');
+wait_for(q{SELECT state = 'running' AND last_error LIKE 'could not commit offsets to consumer group%ACL%' FROM kafka_subscriptions},
+	'but is complained of');
+$broker->allow('User:alice', 'READ', 'GROUP', "$topic.group");
+arrives('until it may');
+is(sql(qq{SELECT current_offset FROM kafka_group_lag('$topic.group', server => 'kafka')}), $sent, 'then the group has all');
+
 done_testing();
