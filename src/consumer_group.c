@@ -209,7 +209,7 @@ int64
 KafkaGroupDue(const KafkaGroup *group)
 {
 	if (group->waiting)
-		return PASSING_MS;
+		return group->failure ? INTERVAL_MS : PASSING_MS;
 	if (!group->dirty)
 		return -1;
 	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), group->due) + 1;

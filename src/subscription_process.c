@@ -159,18 +159,38 @@ make_row(int32 id, int number)
 	kafka_access_end(&access);
 }
 
+/* The worker runs, whatever was said of it just as it began. */
+static void
+take_back(int32 id, int number, const char *error)
+{
+	Oid			types[] = {INT4OID, INT4OID, TEXTOID};
+	Datum		values[] = {Int32GetDatum(id), Int32GetDatum(number), CStringGetTextDatum(error)};
+	KafkaAccess access = kafka_access_begin();
+
+	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_worker SET error = NULL, error_at = NULL "
+								  "WHERE subscription = $1 AND number = $2 AND error = $3",
+								  access.schema), 3, types, values, NULL, SPI_OK_UPDATE);
+	kafka_access_end(&access);
+}
+
 void
 kafka_subscription_look_after(const KafkaSubscription *subscription, int number)
 {
 	int			next = (number + 1) % subscription->workers;
 	char	   *error;
 
-	if (next == number || is_running(subscription->id, next) ||
-		KafkaWorkerStartSubscription(subscription->id, next))
+	if (next == number)
 		return;
-	make_row(subscription->id, next);
 	error = psprintf("worker %d of %d cannot start: no background worker slot is free", next + 1,
 					 subscription->workers);
+	if (is_running(subscription->id, next))
+	{
+		take_back(subscription->id, next, error);
+		return;
+	}
+	if (KafkaWorkerStartSubscription(subscription->id, next))
+		return;
+	make_row(subscription->id, next);
 	if (note_error(subscription->id, next, "error", error))
 		ereport(LOG,
 				(errmsg("could not start worker %d of %d of subscription \"%s\": no background worker slot is free",

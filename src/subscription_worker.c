@@ -322,6 +322,7 @@ look_at_topic(Worker *worker)
 	KafkaSubscription *now;
 	bool		same;
 
+	KafkaIngestBatchReset(worker->batch);	/* it is stored */
 	worker->phase = PHASE_FETCH;
 	StartTransactionCommand();
 	MemoryContextSwitchTo(worker->cycle_context);
