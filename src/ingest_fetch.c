@@ -203,7 +203,8 @@ make_place(const KafkaFetcher *fetcher, const KafkaPartition *seen, const KafkaP
 
 /*
  * Is the log the one that was read before? Where messages up to a place are gone, that has been said
- * already; and what an open transaction keeps from us is not looked at.
+ * already; what an open transaction keeps from us is not looked at; and where there is nothing to be
+ * read and nobody waits for more, it is of no account.
  */
 static void
 check_marks(KafkaFetcher *fetcher)
@@ -218,7 +219,7 @@ check_marks(KafkaFetcher *fetcher)
 		while (fetcher->snapshot->partitions[seen].partition != place->partition)
 			seen++;
 		if (place->mark.offset == KAFKA_NO_MARK || place->from > place->next ||
-			place->mark.offset >= place->end)
+			place->mark.offset >= place->end || (!fetcher->follow && place->next >= place->end))
 			continue;
 		checks[nchecks].partition = place->partition;
 		checks[nchecks].mark = place->mark;

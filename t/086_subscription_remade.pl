@@ -103,15 +103,19 @@ is(state(), 'unverified', 'but is as long as it cannot tell');
 sql(qq{SELECT kafka_send('$topic', 'after', partition => 2, server => 'kafka')});
 wait_for(q{SELECT state = 'running' FROM kafka_subscriptions}, 'until the partition has another message');
 pause();
-sql(qq{SELECT kafka_delete_records('$topic', 2, 51, server => 'kafka')});
+sql(qq{SELECT kafka_delete_records('$topic', 2, 51, server => 'kafka'); SELECT kafka_send('$topic', 'by hand', partition => 2, server => 'kafka')});
 my (undef, undef, $warning) = $node->psql('postgres', q{CALL kafka_ingest('s')});
 like($warning, qr/WARNING:  topic "\Q$topic\E" partition 2 no longer has the message at offset 50/, 'by hand, there is a WARNING');
 (undef, undef, $warning) = $node->psql('postgres', q{CALL kafka_ingest('s')});
 is($warning, '', 'once');
-is(sql(q{SELECT count(*) FROM kafka_subscription_offset WHERE unverified}), '1', 'it is noted as well');
+is(sql(q{SELECT count(*) FROM s WHERE value = 'by hand'}), '1', 'with the messages behind it');
+sql(qq{SELECT kafka_delete_records('$topic', 2, 52, server => 'kafka'); SELECT kafka_resume('s')});
+wait_for(q{SELECT state = 'unverified' FROM kafka_subscriptions}, 'unverified again');
 sql(q{SELECT kafka_resume('s')});
 is(state(), 'running', 'kafka_resume takes it for what it is');
-wait_for("SELECT ($workers) = 1", 'resumed');
+$node->restart;
+wait_for("SELECT ($workers) = 1 AND lag = 0 FROM kafka_subscriptions", 'restarted');
+is(state(), 'running', 'for good');
 sql(q{SELECT kafka_unsubscribe('s')});
 
 #----------------------------------------------------------------------
