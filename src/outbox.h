@@ -13,6 +13,9 @@
 /* The extension's schema, which its tables are in; an error where there is no extension. */
 extern Oid	KafkaOutboxSchema(void);
 
+/* The same where there may be no extension, or one of an older version: InvalidOid, and no table is looked at. */
+extern Oid	KafkaOutboxFindSchema(void);
+
 /* Whether there is the extension. */
 extern bool KafkaOutboxExists(void);
 

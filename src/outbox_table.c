@@ -52,8 +52,8 @@ forget_relation(Datum arg, Oid relid)
 	target = InvalidOid;
 }
 
-static Oid
-find_schema(void)
+Oid
+KafkaOutboxFindSchema(void)
 {
 	Relation	rel = table_open(ExtensionRelationId, AccessShareLock);
 	ScanKeyData key;
@@ -117,7 +117,7 @@ read_catalog(void)
 		registered = true;
 	}
 	before = nchanges;
-	catalog.schema = find_schema();
+	catalog.schema = KafkaOutboxFindSchema();
 	if (!OidIsValid(catalog.schema))
 		return false;
 	for (int i = 0; i < KAFKA_OUTBOX_TABLES; i++)
@@ -149,7 +149,7 @@ kafka_outbox_catalog(void)
 bool
 KafkaOutboxExists(void)
 {
-	return catalog_valid || OidIsValid(find_schema());
+	return catalog_valid || OidIsValid(KafkaOutboxFindSchema());
 }
 
 Oid

@@ -20,7 +20,6 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
-#include "commands/extension.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -313,13 +312,16 @@ KafkaSubscriptionStartAll(void)
 static bool
 has_subscriptions(void)
 {
+	Oid			schema;
 	Oid			relid;
 	Relation	rel;
 	bool		result;
 
-	if (!OidIsValid(get_extension_oid("kafka_fdw", true)))
+	schema = KafkaOutboxFindSchema();
+	if (!OidIsValid(schema))
 		return false;
-	relid = get_relname_relid("kafka_subscription", KafkaOutboxSchema());
+	/* There is none before version 1.0. */
+	relid = get_relname_relid("kafka_subscription", schema);
 	if (!OidIsValid(relid) || !ConditionalLockRelationOid(relid, AccessShareLock))
 		return false;
 	rel = try_relation_open(relid, NoLock);
