@@ -11,6 +11,7 @@ log1z	log	$((2000000 / scale))	1	zstd	1000000
 log4z	log	$((2000000 / scale))	4	zstd	1000000
 long	long	$((200000 / scale))	1	none	1000000
 longz	long	$((200000 / scale))	1	zstd	1000000
+flow	log	$((1000000 / scale))	1	none	1000000
 small	log	$((200000 / scale))	1	none	16384
 json	json	$((1000000 / scale))	1	none	1000000
 csv	csv	$((1000000 / scale))	1	none	1000000

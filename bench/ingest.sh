@@ -6,12 +6,12 @@
 prepare_ingest()
 {
 
-	have_topic log1 || prepare_topic log1
+	prepare_topic flow
 	sql -c "SELECT kafka_create_topic('late', 1)" >/dev/null
-	"$bench/rdkafka" rows log 0 "$(dataset log1 3)" >"$work/tmp/ingest.rows"
+	"$bench/rdkafka" rows log 0 "$(dataset flow 3)" >"$work/tmp/ingest.rows"
 	chmod a+r "$work/tmp/ingest.rows"
 	sql >/dev/null <<Q
-CREATE FOREIGN TABLE ingest_log (value text) SERVER kafka OPTIONS (topic 'log1');
+CREATE FOREIGN TABLE ingest_log (value text) SERVER kafka OPTIONS (topic 'flow');
 CREATE FOREIGN TABLE ingest_late (value text) SERVER kafka OPTIONS (topic 'late');
 CREATE TABLE copied (value text);
 CREATE TABLE copied_indexed (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, value text);
@@ -57,7 +57,7 @@ ingest_by()
 	local name=$1
 	local query=$2
 	local round=$3
-	local count=$(dataset log1 3)
+	local count=$(dataset flow 3)
 	local printed
 
 	printed=$(timeout -k 5 "$limit" "$bench/pg" -n "$count" ingest "$name" 2>&1) || true
@@ -76,19 +76,19 @@ ingest_by_copy()
 	local table=$2
 
 	clear_table "$table"
-	statement ingest "$case" copy-logged "$3" "$(dataset log1 3)" \
+	statement ingest "$case" copy-logged "$3" "$(dataset flow 3)" \
 		"COPY $table (value) FROM '$work/tmp/ingest.rows'"
 }
 
 ingest_by_go()
 {
-	local count=$(dataset log1 3)
+	local count=$(dataset flow 3)
 
 	have_go || return 0
 	clear_table copied
 	sql -c "UPDATE progress SET next_offset = 0"
 	program ingest plain franz-go-copy "$1" "$count" "$bench/clients" franz-go copy "$KAFKA_BOOTSTRAP" \
-		log1 "$count"
+		flow "$count"
 	verify_table "SELECT count(*) FROM copied" "$count" "ingest franz-go"
 }
 
