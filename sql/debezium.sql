@@ -88,5 +88,8 @@ SELECT * FROM try($$SELECT * FROM j$$);
 CREATE TYPE dbz.pair AS (a int, b bytea);
 CREATE FOREIGN TABLE dbz.r (op pair[]) SERVER kafka OPTIONS (topic :'t', format 'debezium');
 SELECT * FROM try($$SELECT * FROM r$$);
+CREATE DOMAIN dbz.bytes AS bytea[];
+ALTER FOREIGN TABLE dbz.r ALTER op TYPE bytes[];
+SELECT * FROM try($$SELECT * FROM r$$);
 SELECT * FROM try($$CREATE FOREIGN TABLE dbz.x (a int OPTIONS (debezium '')) SERVER kafka$$);
 DROP SCHEMA dbz CASCADE;

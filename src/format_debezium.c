@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/tupdesc.h"
 #include "catalog/pg_type.h"
 #include "common/base64.h"
@@ -109,16 +110,15 @@ typedef struct DebeziumState
 	/* the message read last */
 	KafkaChange change;
 	bool		foreign;		/* Debezium's own, and not kafka_publish()'s */
-	bool	   *unavailable;	/* by attribute */
-	int			natts;
 	bool		some_unavailable;
+	bool		unavailable[MaxHeapAttributeNumber];	/* by attribute, of any column */
 } DebeziumState;
 
 /* ------------------------------------------------------------------------
  * Columns
  * ------------------------------------------------------------------------ */
 
-/* Whether bytea is somewhere inside a row type, where its base64 would be taken for text. */
+/* Whether bytea is somewhere inside a type, where its base64 would be taken for text. */
 static bool
 has_bytea(Oid type)
 {
@@ -152,12 +152,12 @@ open_type(DebeziumColumn *column, const KafkaField *field)
 		column->is_array = true;
 		column->type = getBaseTypeAndTypmod(element, &column->typmod);
 	}
-	if (get_typtype(column->type) == TYPTYPE_COMPOSITE && has_bytea(column->type))
+	if (column->type != BYTEAOID && has_bytea(column->type))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("column \"%s\" of format debezium cannot have type %s", field->column,
 						format_type_be(field->type)),
-				 errdetail("Rows with bytea in them cannot be read.")));
+				 errdetail("In rows, and in arrays of domains over arrays, bytea cannot be read.")));
 }
 
 /* Where a column is looked for. */
@@ -258,12 +258,9 @@ debezium_open_read(const KafkaTable *table, const KafkaField *fields, int nfield
 	state->columns = palloc0(Max(nfields, 1) * sizeof(DebeziumColumn));
 	for (int i = 0; i < nfields; i++)
 	{
-		if (!fields[i].wanted)
-			continue;
-		open_column(state, &fields[i], rowcontext);
-		state->natts = Max(state->natts, fields[i].attnum);
+		if (fields[i].wanted)
+			open_column(state, &fields[i], rowcontext);
 	}
-	state->unavailable = palloc0(Max(state->natts, 1) * sizeof(bool));
 	return state;
 }
 
@@ -947,7 +944,7 @@ debezium_read(void *arg, const KafkaMessage *message, Datum *values, bool *isnul
 	char		op;
 
 	if (state->some_unavailable)
-		memset(state->unavailable, 0, state->natts * sizeof(bool));
+		memset(state->unavailable, 0, sizeof(state->unavailable));
 	state->some_unavailable = false;
 	state->foreign = false;
 	/* Until it is known. What is bad must not pass for an event about no row. */

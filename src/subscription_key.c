@@ -8,6 +8,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/nbtree.h"
 #include "access/stratnum.h"
 #include "access/sysattr.h"
 #include "access/table.h"
@@ -135,6 +136,7 @@ open_key(KafkaUpsert *upsert, List *names)
 	Relation	index = open_key_index(upsert->target, key_attributes(upsert, names));
 
 	upsert->nkeys = IndexRelationGetNumberOfKeyAttributes(index);
+	upsert->exact_key = _bt_allequalimage(index, false);
 	upsert->keys = palloc0(upsert->nkeys * sizeof(UpsertKey));
 	for (int i = 0; i < upsert->nkeys; i++)
 	{
@@ -231,15 +233,18 @@ check_source_privileges(const KafkaUpsert *upsert)
 	}
 }
 
-/* The value of a column, of the target's type, made from the source's as an INSERT would. */
+/*
+ * The value of a column, made from the source's as an INSERT would. Of a domain it is only the base
+ * type: its constraints are the statements' matter, as a value that is unavailable need not hold them.
+ */
 static Expr *
-make_value(const KafkaUpsert *upsert, const UpsertColumn *column)
+make_value(const KafkaUpsert *upsert, const UpsertColumn *column, Oid type, int32 typmod)
 {
 	Form_pg_attribute from = TupleDescAttr(RelationGetDescr(upsert->source), column->source - 1);
 	Form_pg_attribute to = TupleDescAttr(RelationGetDescr(upsert->target), column->target - 1);
 	Node	   *var = (Node *) makeVar(1, column->source, from->atttypid, from->atttypmod,
 									   from->attcollation, 0);
-	Node	   *value = coerce_to_target_type(NULL, var, from->atttypid, to->atttypid, to->atttypmod,
+	Node	   *value = coerce_to_target_type(NULL, var, from->atttypid, type, typmod,
 											  COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
 
 	if (value == NULL)
@@ -259,10 +264,12 @@ add_column(const KafkaUpsert *upsert, const UpsertColumn *column, List *list, Tu
 {
 	AttrNumber	n = list_length(list) + 1;
 	Form_pg_attribute attr = TupleDescAttr(RelationGetDescr(upsert->target), column->target - 1);
+	int32		typmod = attr->atttypmod;
+	Oid			type = getBaseTypeAndTypmod(attr->atttypid, &typmod);
 
-	TupleDescInitEntry(desc, n, column->name, attr->atttypid, attr->atttypmod, attr->attndims);
+	TupleDescInitEntry(desc, n, column->name, type, typmod, attr->attndims);
 	TupleDescInitEntryCollation(desc, n, attr->attcollation);
-	return lappend(list, makeTargetEntry(make_value(upsert, column), n, NULL, false));
+	return lappend(list, makeTargetEntry(make_value(upsert, column, type, typmod), n, NULL, false));
 }
 
 /* Prepare to make rows, and keys, of what the source shows. */

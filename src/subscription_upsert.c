@@ -116,6 +116,17 @@ check_key(const KafkaUpsert *upsert)
 	}
 }
 
+/* Forget what a message said that another one of the key follows. */
+static void
+forget_tuple(UpsertRow *row)
+{
+	if (row->tuple)
+		pfree(row->tuple);
+	row->tuple = NULL;
+	bms_free(row->unavailable);
+	row->unavailable = NULL;
+}
+
 /* The key of a message that deletes, of which no other column is looked at. */
 static void
 store_delete(KafkaUpsert *upsert)
@@ -126,24 +137,27 @@ store_delete(KafkaUpsert *upsert)
 	check_key(upsert);
 	row = find_row(upsert);
 	row->deleted = true;
-	row->tuple = NULL;
-	row->unavailable = NULL;
+	forget_tuple(row);
 }
 
-/* Take what a message does not have from the message of the key before it, where that has it. */
+/*
+ * Take what stays of the message of the key before this one: its key, which may be written in another
+ * way, as an UPDATE leaves it alone; and what this one does not have, as far as it had that. The
+ * columns that are still unavailable.
+ */
 static Bitmapset *
-fill_unavailable(KafkaUpsert *upsert, UpsertRow *row, TupleTableSlot *slot, Bitmapset *unavailable)
+keep_former(KafkaUpsert *upsert, UpsertRow *row, TupleTableSlot *slot, Bitmapset *unavailable)
 {
-	int			i = -1;
+	TupleTableSlot *former = upsert->old_slot;
 
-	if (row->tuple == NULL)
-		return unavailable;
-	ExecStoreMinimalTuple(row->tuple, upsert->old_slot, false);
-	slot_getallattrs(upsert->old_slot);
-	while ((i = bms_next_member(unavailable, i)) >= 0)
+	ExecStoreMinimalTuple(row->tuple, former, false);
+	slot_getallattrs(former);
+	for (int i = 0; i < upsert->ncolumns; i++)
 	{
-		slot->tts_values[i] = upsert->old_slot->tts_values[i];
-		slot->tts_isnull[i] = upsert->old_slot->tts_isnull[i];
+		if (!upsert->columns[i].is_key && !bms_is_member(i, unavailable))
+			continue;
+		slot->tts_values[i] = former->tts_values[i];
+		slot->tts_isnull[i] = former->tts_isnull[i];
 	}
 	return bms_int_members(unavailable, row->unavailable);
 }
@@ -154,6 +168,7 @@ store_upsert(KafkaUpsert *upsert, const bool *missing)
 {
 	TupleTableSlot *slot = ExecProject(upsert->project);
 	Bitmapset  *unavailable = NULL;
+	MinimalTuple tuple;
 	MemoryContext old;
 	UpsertRow  *row;
 
@@ -172,15 +187,16 @@ store_upsert(KafkaUpsert *upsert, const bool *missing)
 		if (missing[upsert->columns[i].source - 1])
 			unavailable = bms_add_member(unavailable, i);
 	}
-	if (unavailable)
-		unavailable = fill_unavailable(upsert, row, slot, unavailable);
+	if (row->tuple && (unavailable || !upsert->exact_key))
+		unavailable = keep_former(upsert, row, slot, unavailable);
+	tuple = ExecCopySlotMinimalTuple(slot); /* of what may be part of the former one */
+	forget_tuple(row);
+	row->tuple = tuple;
 	row->unavailable = unavailable;
-	/* The former tuple stays until the batch is over: what was taken from it points into it. */
-	row->tuple = ExecCopySlotMinimalTuple(slot);
 	MemoryContextSwitchTo(old);
 }
 
-/* Say which message an error is about. */
+/* Say which message an error is about, where that is known. */
 static void
 message_context(void *arg)
 {
@@ -196,13 +212,11 @@ message_context(void *arg)
 static void
 store_message(KafkaUpsert *upsert, KafkaRow *row, const KafkaMessage *message, TupleTableSlot *slot)
 {
-	ErrorContextCallback callback = {error_context_stack, message_context, upsert};
 	MemoryContext old = MemoryContextSwitchTo(upsert->econtext->ecxt_per_tuple_memory);
 	const bool *unavailable;
 
 	upsert->message = message;
 	upsert->econtext->ecxt_scantuple = slot;
-	error_context_stack = &callback;
 	switch (KafkaRowChange(row, message, &unavailable))
 	{
 		case KAFKA_CHANGE_UPSERT:
@@ -218,7 +232,7 @@ store_message(KafkaUpsert *upsert, KafkaRow *row, const KafkaMessage *message, T
 		case KAFKA_CHANGE_NONE:
 			break;
 	}
-	error_context_stack = callback.previous;
+	upsert->message = NULL;
 	MemoryContextSwitchTo(old);
 	ResetExprContext(upsert->econtext);
 }
@@ -472,16 +486,21 @@ kafka_subscription_upsert_batch(const KafkaSubscription *subscription, const Kaf
 											  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(cxt);
 	KafkaUpsert upsert;
+	ErrorContextCallback callback = {error_context_stack, message_context, &upsert};
 	int64		nrows;
 
 	kafka_upsert_open(&upsert, subscription);
+	error_context_stack = &callback;
 	upsert.cxt = AllocSetContextCreate(cxt, "kafka_fdw upsert rows", ALLOCSET_DEFAULT_SIZES);
 	forget_all(&upsert);
 	read_messages(&upsert, table, batch);
+	if (KafkaIngestBatchCount(batch) == 1)
+		upsert.message = KafkaIngestBatchMessage(batch, 0);
 	if (upsert.truncate)
 		truncate_target(&upsert);
 	nrows = delete_rows(&upsert);
 	nrows += upsert_rows(&upsert);
+	error_context_stack = callback.previous;
 	kafka_upsert_close(&upsert);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(cxt);

@@ -44,6 +44,7 @@ typedef struct KafkaUpsert
 	int			ncolumns;
 	UpsertKey  *keys;
 	int			nkeys;
+	bool		exact_key;		/* keys that are equal have the same bytes */
 	bool		overriding;		/* the target has a column that is GENERATED ALWAYS AS IDENTITY */
 	Bitmapset  *used;			/* attributes of the source, as KafkaRowOpenRead takes them */
 	TupleDesc	desc;			/* of columns */
@@ -62,7 +63,7 @@ typedef struct KafkaUpsert
 	int			size;			/* of rows */
 	bool		truncate;		/* all rows go before */
 	const char *topic;
-	const KafkaMessage *message;	/* being read, for the error context */
+	const KafkaMessage *message;	/* being stored, if it is one, for the error context */
 } KafkaUpsert;
 
 /* subscription_key.c: everything that does not depend on the messages, in the current context. */
