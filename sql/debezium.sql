@@ -45,6 +45,19 @@ SELECT count(kafka_send(:'tt', json_build_object('op', 'c', 'after', v::json)::t
 \x on
 SELECT * FROM types;
 \x off
+-- What Debezium has for a value that it has not, and kafka_publish() for a value that looks like it.
+CREATE TABLE dbz.word (id int PRIMARY KEY, t text, a text[], b bytea, ab bytea[], ai int[], al bigint[], ad date[], au uuid[], j jsonb, js json, s text);
+SELECT topic('dbz_word') AS tw \gset
+SELECT kafka_create_topic(:'tw', 1);
+CREATE FOREIGN TABLE dbz.word_events (id int, t text, a text[], b bytea, ab bytea[], ai int[], al bigint[], ad date[], au uuid[], j jsonb, js json, s text) SERVER kafka OPTIONS (topic :'tw', format 'debezium');
+INSERT INTO word SELECT 1, w, ARRAY[w], w::bytea, ARRAY[w::bytea], codes, codes, (SELECT array_agg('1970-01-01'::date + c) FROM unnest(codes) c), ARRAY[overlay(overlay(md5(w) PLACING '3' FROM 13) PLACING 'a' FROM 17)]::uuid[],
+    to_jsonb(ARRAY[w]), format('{"%s":"%s"}', w, w)::json, format('{"%s":"%s"}', w, w) FROM (SELECT w, (SELECT array_agg(get_byte(w::bytea, i)) FROM generate_series(0, length(w) - 1) i) AS codes FROM (VALUES ('__debezium_unavailable_value')) x (w)) y;
+SELECT kafka_send(:'tw', replace(json_build_object('op', 'c', 'after', json_build_object('id', 0, 't', w, 'a', a, 'b', encode(b, 'base64'), 'ab', json_build_array(encode(ab[1], 'base64')), 'ai', ai, 'al', al, 'ad', (SELECT json_agg(d - '1970-01-01'::date) FROM unnest(ad) d),
+    'au', au, 'j', w, 'js', js, 's', s))::text, ', ', ',')) FROM word, LATERAL (SELECT t AS w) x;
+SELECT count(*) AS "none of them" FROM word_events e WHERE num_nonnulls(id, t, a, b, ab, ai, al, ad, au, j, js, s) = 1;
+SELECT kafka_publish_table('word', :'tw', delivery => 'commit');
+UPDATE word SET id = id;
+SELECT count(*) AS "all of them" FROM word_events e JOIN word w USING (id) WHERE (e.t, e.a, e.b, e.ab, e.ai, e.al, e.ad, e.au, e.j, e.js::jsonb, e.s) = (w.t, w.a, w.b, w.ab, w.ai, w.al, w.ad, w.au, w.j, w.js::jsonb, w.s);
 
 -- Types, as a schema says
 CREATE FOREIGN TABLE dbz.schema (n int, d date, ts timestamp, ti time, num numeric, numt text, v numeric, j jsonb, i interval, da timestamp[])

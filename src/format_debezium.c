@@ -29,11 +29,7 @@
 #include "utils/typcache.h"
 
 #include "json_column.h"
-
-/* What stands in the place of a value out of line that an UPDATE did not touch. */
-#define UNAVAILABLE "__debezium_unavailable_value"
-#define UNAVAILABLE_BASE64 "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ=="
-#define UNAVAILABLE_ARRAY "[\"" UNAVAILABLE "\"]"
+#include "placeholder.h"
 
 #define MAX_DECIMAL 16384		/* bytes of one */
 
@@ -757,22 +753,11 @@ convert_array(DebeziumState *state, const DebeziumColumn *column, DebeziumMeanin
 
 /* Whether a member stands for a value that the event does not have. */
 static bool
-is_unavailable(const DebeziumColumn *column, const KafkaJsonMember *member)
+is_unavailable(const KafkaJsonMember *member)
 {
-	const char *words[] = {UNAVAILABLE, NULL};
+	int			quote = member->kind == KAFKA_JSON_STRING ? 1 : 0;
 
-	if (member->kind == KAFKA_JSON_STRING && column->type == BYTEAOID)
-		words[1] = UNAVAILABLE_BASE64;
-	else if (member->kind == KAFKA_JSON_ARRAY)
-		words[0] = UNAVAILABLE_ARRAY;
-	else if (member->kind != KAFKA_JSON_STRING)
-		return false;
-	for (int i = 0; i < lengthof(words) && words[i]; i++)
-	{
-		if (member->size == strlen(words[i]) && memcmp(member->text, words[i], member->size) == 0)
-			return true;
-	}
-	return false;
+	return KafkaPlaceholderIs(member->text - quote, member->size + 2 * quote);
 }
 
 /* A column's datum of a member that is not null. */
@@ -848,7 +833,7 @@ read_columns(DebeziumState *state, const DebeziumDocument *document, int wrapped
 			read = KafkaJsonReadColumn(&state->decoder, &column->column, NULL, failure, &datum,
 									   &null);
 		}
-		else if (of_row && is_unavailable(column, member))
+		else if (of_row && is_unavailable(member))
 		{
 			state->unavailable[column->column.attr] = true;
 			state->some_unavailable = true;

@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "json.h"
+#include "placeholder.h"
 #include "publish_private.h"
 #include "text.h"
 
@@ -118,7 +119,12 @@ append_row(const PublishColumn *columns, int ncolumns, const PublishRow *row, St
 		if (row->nulls[column->attr])
 			APPEND(output, "null");
 		else
+		{
+			int			start = output->len;
+
 			KafkaJsonWrite(column->writer, row->values[column->attr], output);
+			KafkaPlaceholderAvoid(output, start);
+		}
 	}
 	appendStringInfoCharMacro(output, '}');
 }
