@@ -15,7 +15,6 @@
 #include "catalog/objectaccess.h"
 #include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
-#include "commands/extension.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "libpq/pqsignal.h"
@@ -112,7 +111,7 @@ kafka_launcher_database_main(Datum arg)
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), BOOTSTRAP_SUPERUSERID, 0);
 	StartTransactionCommand();
-	if (OidIsValid(get_extension_oid("kafka_fdw", true)))
+	if (KafkaOutboxExists())
 	{
 		StringInfoData sql;
 		const char *schema = kafka_access_schema();

@@ -140,7 +140,8 @@ outbox_xact_callback(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
-			kafka_outbox_prepare_wake_ups();
+		case XACT_EVENT_PRE_PREPARE:
+			kafka_outbox_prepare_wake_ups(event == XACT_EVENT_PRE_PREPARE);
 			break;
 
 		case XACT_EVENT_COMMIT:

@@ -13,10 +13,10 @@
 /* The extension's schema, which its tables are in; an error where there is no extension. */
 extern Oid	KafkaOutboxSchema(void);
 
-/* The same where there may be no extension, or one of an older version: InvalidOid, and no table is looked at. */
+/* The same where there may be none: InvalidOid. No table is looked at, as an older version has not got them. */
 extern Oid	KafkaOutboxFindSchema(void);
 
-/* Whether there is the extension. */
+/* Whether there is the extension, of a version that has an outbox. */
 extern bool KafkaOutboxExists(void);
 
 /* The n-th of the tables. */

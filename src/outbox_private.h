@@ -36,8 +36,11 @@ extern void kafka_outbox_forget_target(void);
 
 /* outbox_wake.c */
 
-/* Before the commit, while errors may be raised: find the relays that are to look, or start them. */
-extern void kafka_outbox_prepare_wake_ups(void);
+/*
+ * Before the commit, while errors may be raised: find the relays that are to look, or start them.
+ * two_phase: before PREPARE TRANSACTION, after which they are not called, but look now and then.
+ */
+extern void kafka_outbox_prepare_wake_ups(bool two_phase);
 
 /* After the commit: have them look. Must not throw. */
 extern void kafka_outbox_finish_wake_ups(void);

@@ -149,7 +149,12 @@ kafka_outbox_catalog(void)
 bool
 KafkaOutboxExists(void)
 {
-	return catalog_valid || OidIsValid(KafkaOutboxFindSchema());
+	Oid			schema;
+
+	if (catalog_valid)
+		return true;
+	schema = KafkaOutboxFindSchema();
+	return OidIsValid(schema) && OidIsValid(get_relname_relid("kafka_outbox_current", schema));
 }
 
 Oid

@@ -49,7 +49,8 @@ typedef enum SignalState
 	SIGNAL_BUSY,				/* it looks, or sends; it will look again */
 	SIGNAL_CALLED,				/* the same, and somebody has committed since it began to look */
 	SIGNAL_ASLEEP,				/* it has to be woken */
-	SIGNAL_ENDED
+	SIGNAL_ENDED,
+	SIGNAL_REPLACED				/* the same, and somebody has started another one */
 } SignalState;
 
 /* A relay's segment. */
@@ -127,7 +128,7 @@ KafkaSignalSleep(void)
 void
 KafkaSignalEnd(void)
 {
-	if (own)
+	if (own && pg_atomic_read_u32(&own->state) < SIGNAL_ENDED)
 		(void) pg_atomic_exchange_u32(&own->state, SIGNAL_ENDED);
 }
 
@@ -168,13 +169,13 @@ find_link(Oid serverid, Oid mapping)
 		RelaySignal *signal = dsm_segment_address(link->segment);
 
 		if (link->serverid == serverid && link->mapping == mapping &&
-			pg_atomic_read_u32(&signal->state) != SIGNAL_ENDED)
+			pg_atomic_read_u32(&signal->state) < SIGNAL_ENDED)
 			return signal;
 	}
 	return NULL;
 }
 
-/* Let go of the segments of relays that have ended. */
+/* Let go of the segments of relays that have ended: before any of them is found for this transaction. */
 static void
 sweep_links(void)
 {
@@ -185,7 +186,7 @@ sweep_links(void)
 		Link	   *link = (Link *) lfirst(lc);
 		RelaySignal *signal = dsm_segment_address(link->segment);
 
-		if (pg_atomic_read_u32(&signal->state) != SIGNAL_ENDED)
+		if (pg_atomic_read_u32(&signal->state) < SIGNAL_ENDED)
 			continue;
 		links = foreach_delete_current(links, lc);
 		dsm_detach(link->segment);
@@ -267,16 +268,16 @@ read_relay(Oid serverid, Oid mapping, bool *wanted)
 
 /* Find a relay, or start one. */
 static void
-prepare_wake_up(WakeUp *wake_up)
+prepare_wake_up(WakeUp *wake_up, bool two_phase)
 {
 	LOCKTAG		tag;
 	bool		wanted;
 	int64		handle;
 
 	wake_up->signal = find_link(wake_up->serverid, wake_up->mapping);
-	if (wake_up->signal)
+	/* The transaction may have dropped the extension since. */
+	if (wake_up->signal || !KafkaOutboxExists())
 		return;
-	sweep_links();
 	handle = read_relay(wake_up->serverid, wake_up->mapping, &wanted);
 	KafkaWorkerLockTag(&tag, wake_up->serverid, wake_up->mapping, KAFKA_RELAY_RUNNING);
 	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
@@ -289,7 +290,10 @@ prepare_wake_up(WakeUp *wake_up)
 	if (!wanted || kafka_mode != KAFKA_MODE_ON)
 		return;
 
-	/* Held until the transaction ends, so that not every session starts one. */
+	/*
+	 * Held until the transaction ends, so that not every session starts one; a prepared one may
+	 * end much later.
+	 */
 	KafkaWorkerLockTag(&tag, wake_up->serverid, wake_up->mapping, KAFKA_RELAY_STARTING);
 	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
 		return;
@@ -299,33 +303,44 @@ prepare_wake_up(WakeUp *wake_up)
 				 errmsg("could not start a relay for Kafka: no background worker slot is free"),
 				 errdetail("The message is stored, and waits."),
 				 errhint("Increase \"max_worker_processes\".")));
+	if (two_phase)
+		LockRelease(&tag, ExclusiveLock, false);
 }
 
 void
-kafka_outbox_prepare_wake_ups(void)
+kafka_outbox_prepare_wake_ups(bool two_phase)
 {
 	ListCell   *lc;
 
+	if (wake_ups != NIL)
+		sweep_links();
 	foreach(lc, wake_ups)
-		prepare_wake_up((WakeUp *) lfirst(lc));
+		prepare_wake_up((WakeUp *) lfirst(lc), two_phase);
 }
 
-/* Have a relay look: at once where it sleeps, and else when it has done what it is at. */
+/*
+ * Have a relay look: at once where it sleeps, and else when it has done what it is at. One that has ended
+ * since it was found is replaced, by the first who sees it.
+ */
 static void
-call(RelaySignal *signal)
+call(WakeUp *wake_up)
 {
+	RelaySignal *signal = wake_up->signal;
 	uint32		state;
 
 	pg_memory_barrier();
 	state = pg_atomic_read_u32(&signal->state);
-	while (state == SIGNAL_BUSY || state == SIGNAL_ASLEEP)
+	while (state != SIGNAL_CALLED && state != SIGNAL_REPLACED)
 	{
-		bool		asleep = state == SIGNAL_ASLEEP;
+		uint32		before = state;
 
-		if (!pg_atomic_compare_exchange_u32(&signal->state, &state, SIGNAL_CALLED))
+		if (!pg_atomic_compare_exchange_u32(&signal->state, &state,
+											before == SIGNAL_ENDED ? SIGNAL_REPLACED : SIGNAL_CALLED))
 			continue;
-		if (asleep)
+		if (before == SIGNAL_ASLEEP)
 			SetLatch(signal->latch);
+		else if (before == SIGNAL_ENDED)
+			(void) KafkaWorkerStartRelay(wake_up->serverid, wake_up->mapping);
 		break;
 	}
 }
@@ -340,7 +355,7 @@ kafka_outbox_finish_wake_ups(void)
 		WakeUp	   *wake_up = (WakeUp *) lfirst(lc);
 
 		if (wake_up->signal)
-			call(wake_up->signal);
+			call(wake_up);
 	}
 	wake_ups = NIL;
 }

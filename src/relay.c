@@ -16,6 +16,7 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
+#include "storage/procsignal.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
@@ -68,10 +69,12 @@ is_orphaned(const KafkaRelayArguments *arguments)
 		!KafkaOutboxExists();
 }
 
+/* Its place is free at once: who sees that we are ending starts another one, and must not find us still here. */
 pg_noreturn static void
 end_relay(void)
 {
 	KafkaSignalEnd();
+	LockReleaseSession(USER_LOCKMETHOD);
 	proc_exit(0);				/* not to be started again but by a message, or by hand */
 }
 
@@ -126,7 +129,8 @@ cycle(Relay *relay, const KafkaRelayArguments *arguments)
 	MemoryContextSwitchTo(relay->cycle_context);
 	rows = kafka_relay_next_batch(relay);
 	kafka_relay_commit();
-	nrows = list_length(rows);
+	/* SIGTERM may have cut the wait for a standby short: such a batch waits for the next relay. */
+	nrows = got_sigterm ? 0 : list_length(rows);
 	if (nrows > 0)
 	{
 		kafka_relay_send_batch(relay, rows);
@@ -185,12 +189,19 @@ recover(Relay *relay)
 	MemoryContextReset(relay->cycle_context);
 }
 
+/*
+ * Not CHECK_FOR_INTERRUPTS(), which would take SIGTERM for an error; but DROP DATABASE, of whichever
+ * database, waits for our answer.
+ */
 static void
 nap(int64 ms)
 {
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
-					 PG_WAIT_EXTENSION);
+	if (!got_sigterm)
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms,
+						 PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
+	if (ProcSignalBarrierPending)
+		ProcessProcSignalBarrier();
 }
 
 /* For as long, whoever wakes us: messages do not make Kafka come back sooner. */

@@ -66,6 +66,8 @@ kafka_relay_refresh_server(Relay *relay)
 	MemoryContext oldcontext = MemoryContextSwitchTo(relay->cycle_context);
 	KafkaServer *server = KafkaOptionGetServer(relay->state->serverid, relay->state->mapping);
 
+	if (strcmp(server->name, relay->state->server) != 0)
+		kafka_relay_rename(relay->state, server->name);
 	server->message_timeout = Min(server->message_timeout, MAX_MESSAGE_TIMEOUT);
 	if (relay->transactor == NULL || !KafkaOptionSameServer(server, relay->server))
 	{

@@ -68,8 +68,12 @@ set_stopped(FunctionCallInfo fcinfo, bool stopped)
 						 2, types, values, NULL, SPI_OK_UPDATE_RETURNING);
 	if (SPI_processed > 0)
 		wake_returned();
-	else if (!stopped)
+	else
+	{
+		if (stopped)
+			kafka_relay_insert_stopped(serverid, mapping);
 		KafkaOutboxWakeRelay(serverid, mapping);
+	}
 	kafka_access_end(&access);
 }
 
@@ -105,6 +109,11 @@ renumber(void)
 {
 	adopt_by("LOCK TABLE %1$s.kafka_relay, %1$s.kafka_relay_progress, %1$s.kafka_outbox_0, "
 			 "%1$s.kafka_outbox_1, %1$s.kafka_outbox_2 IN ACCESS EXCLUSIVE MODE", 0, SPI_OK_UTILITY);
+	/* What was stored before its server was renamed. */
+	for (int i = 0; i < KAFKA_OUTBOX_TABLES; i++)
+		adopt_by("UPDATE %1$s.kafka_outbox_%2$d o SET server = r.server FROM %1$s.kafka_relay r "
+				 "WHERE r.serverid = o.serverid AND r.mapping = o.mapping AND NOT EXISTS "
+				 "(SELECT FROM pg_catalog.pg_foreign_server s WHERE s.srvname = o.server)", i, SPI_OK_UPDATE);
 	/* A relay that was started here and fenced has a row under the server's number here. */
 	adopt_by("DELETE FROM %1$s.kafka_relay_progress p USING %1$s.kafka_relay r, %1$s.kafka_relay older "
 			 "WHERE r.serverid = p.serverid AND r.mapping = p.mapping AND older.server = r.server "

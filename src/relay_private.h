@@ -132,6 +132,12 @@ extern void kafka_relay_save(RelayState *state, int64 sent, int64 refused);
 /* Set the state that kafka_relays shows, with an error or without (NULL). */
 extern void kafka_relay_note(const RelayState *state, const char *what, const char *error);
 
+/* Rows for a relay that has not run yet, and is not to. */
+extern void kafka_relay_insert_stopped(Oid serverid, Oid mapping);
+
+/* Write down that the server has another name now: kafka_adopt() goes by it. */
+extern void kafka_relay_rename(RelayState *state, const char *server);
+
 /* Stop, as kafka_relay_stop() does. */
 extern void kafka_relay_stop_itself(const RelayState *state);
 

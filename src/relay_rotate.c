@@ -162,6 +162,10 @@ shrink_progress(void)
 	PopActiveSnapshot();
 }
 
+/*
+ * One relay at a time: two that have each locked a table could wait for one another. Who comes second
+ * looks again later.
+ */
 bool
 kafka_relay_rotate(void)
 {
@@ -171,6 +175,9 @@ kafka_relay_rotate(void)
 	bool		more = false;
 	bool		isnull;
 
+	if (!ConditionalLockRelationOid(get_relname_relid("kafka_outbox_current", KafkaOutboxSchema()),
+									ShareUpdateExclusiveLock))
+		return true;
 	kafka_access_execute(psprintf("SELECT n FROM %s.kafka_outbox_current", schema), 0, NULL, NULL, NULL,
 						 SPI_OK_SELECT);
 	current = DatumGetInt32(kafka_access_column(0, 1, &isnull));

@@ -127,7 +127,22 @@ load_relay(RelayState *state, MemoryContext context)
 	state->fenced = kafka_access_bool(3);
 }
 
-/* The row of kafka_relay_progress. */
+/* Make the row of kafka_relay_progress where there is none. */
+static void
+insert_progress(Oid serverid, Oid mapping)
+{
+	Oid			types[] = {OIDOID, OIDOID};
+	Datum		values[2];
+
+	values[0] = ObjectIdGetDatum(serverid);
+	values[1] = ObjectIdGetDatum(mapping);
+	kafka_access_execute(psprintf("INSERT INTO %s.kafka_relay_progress (serverid, mapping, done, done_id, "
+								  "round_id, last_id) VALUES ($1, $2, '" NOTHING_DONE "', 0, 0, 0) "
+								  "ON CONFLICT DO NOTHING", kafka_access_schema()),
+						 2, types, values, NULL, SPI_OK_INSERT);
+}
+
+/* The row of kafka_relay_progress, which says how far we have come. */
 static void
 load_progress(RelayState *state, MemoryContext context)
 {
@@ -139,10 +154,7 @@ load_progress(RelayState *state, MemoryContext context)
 
 	values[0] = ObjectIdGetDatum(state->serverid);
 	values[1] = ObjectIdGetDatum(state->mapping);
-	kafka_access_execute(psprintf("INSERT INTO %s.kafka_relay_progress (serverid, mapping, done, done_id, "
-								  "round_id, last_id) VALUES ($1, $2, '" NOTHING_DONE "', 0, 0, 0) "
-								  "ON CONFLICT DO NOTHING", schema),
-						 2, types, values, NULL, SPI_OK_INSERT);
+	insert_progress(state->serverid, state->mapping);
 	kafka_access_execute(psprintf("SELECT done::text, done_id, round::text, round_id, last_id, batch, "
 								  "batch_to, batch_rows, excluded, ctid FROM %s.kafka_relay_progress "
 								  "WHERE serverid = $1 AND mapping = $2", schema),
@@ -176,6 +188,26 @@ kafka_relay_load(Oid serverid, Oid mapping, int64 segment, MemoryContext context
 	load_relay(state, context);
 	load_progress(state, context);
 	return state;
+}
+
+void
+kafka_relay_insert_stopped(Oid serverid, Oid mapping)
+{
+	Oid			types[] = {OIDOID, OIDOID, TEXTOID, INT8OID, OIDOID};
+	Datum		values[5];
+
+	values[0] = ObjectIdGetDatum(serverid);
+	values[1] = ObjectIdGetDatum(mapping);
+	values[2] = CStringGetTextDatum(GetForeignServer(serverid)->servername);
+	values[3] = Int64GetDatum((int64) GetSystemIdentifier());
+	values[4] = ObjectIdGetDatum(MyDatabaseId);
+	kafka_access_execute(psprintf("INSERT INTO %s.kafka_relay (serverid, mapping, server, "
+								  "system_identifier, databaseid, identity, state, stopped) "
+								  "VALUES ($1, $2, $3, $4, $5, pg_catalog.gen_random_uuid(), 'starting', true) "
+								  "ON CONFLICT (serverid, mapping) DO UPDATE SET stopped = true",
+								  kafka_access_schema()),
+						 5, types, values, NULL, SPI_OK_INSERT);
+	insert_progress(serverid, mapping);
 }
 
 int64
@@ -235,6 +267,27 @@ fetch_statement(void)
 	return sql.data;
 }
 
+/* That statement's plan, made anew where the extension's schema has another name now. */
+static SPIPlanPtr
+fetch_plan(Oid *types)
+{
+	static SPIPlanPtr plan = NULL;
+	static char plan_schema[NAMEDATALEN];
+	const char *schema = get_namespace_name(KafkaOutboxSchema());
+	SPIPlanPtr	fresh;
+
+	if (plan && strcmp(plan_schema, schema) == 0)
+		return plan;
+	fresh = SPI_prepare(fetch_statement(), 8, types);
+	if (fresh == NULL || SPI_keepplan(fresh) != 0)
+		elog(ERROR, "could not prepare a relay's statement");
+	if (plan)
+		SPI_freeplan(plan);
+	plan = fresh;
+	strlcpy(plan_schema, schema, sizeof(plan_schema));
+	return plan;
+}
+
 static RelayRow *
 make_row(int i)
 {
@@ -262,8 +315,6 @@ make_row(int i)
 List *
 kafka_relay_fetch(const RelayState *state, int64 upto, MemoryContext context)
 {
-	static SPIPlanPtr plan = NULL;
-	static Oid	plan_schema = InvalidOid;
 	Oid			types[8];
 	int32		typmod;
 	Datum		values[8];
@@ -271,19 +322,11 @@ kafka_relay_fetch(const RelayState *state, int64 upto, MemoryContext context)
 	List	   *rows = NIL;
 	Size		bytes = 0;
 	bool		more = true;
-	Oid			schema = KafkaOutboxSchema();
 
 	kafka_parse_type("pg_catalog.pg_snapshot", &types[2], &typmod);
 	types[0] = types[1] = OIDOID;
 	types[3] = types[5] = types[6] = types[7] = INT8OID;
 	types[4] = types[2];
-	if (plan == NULL || plan_schema != schema)
-	{
-		plan = SPI_prepare(fetch_statement(), 8, types);
-		if (plan == NULL || SPI_keepplan(plan) != 0)
-			elog(ERROR, "could not prepare a relay's statement");
-		plan_schema = schema;
-	}
 	values[0] = ObjectIdGetDatum(state->serverid);
 	values[1] = ObjectIdGetDatum(state->mapping);
 	values[2] = DirectFunctionCall1(pg_snapshot_in, CStringGetDatum(state->done));
@@ -294,7 +337,7 @@ kafka_relay_fetch(const RelayState *state, int64 upto, MemoryContext context)
 	values[7] = Int64GetDatum(upto > 0 ? PG_INT32_MAX : BATCH_ROWS);
 
 	PushActiveSnapshot(GetLatestSnapshot());
-	portal = SPI_cursor_open(NULL, plan, values, NULL, true);
+	portal = SPI_cursor_open(NULL, fetch_plan(types), values, NULL, true);
 	while (more && (upto > 0 || bytes < BATCH_BYTES))
 	{
 		MemoryContext oldcontext;
@@ -400,6 +443,21 @@ kafka_relay_note(const RelayState *state, const char *what, const char *error)
 								  "WHEN $4 IS NULL THEN last_error_at ELSE pg_catalog.clock_timestamp() END "
 								  "WHERE serverid = $1 AND mapping = $2", kafka_access_schema()),
 						 4, types, values, error ? NULL : "   n", SPI_OK_UPDATE);
+}
+
+void
+kafka_relay_rename(RelayState *state, const char *server)
+{
+	Oid			types[] = {OIDOID, OIDOID, TEXTOID};
+	Datum		values[3];
+
+	values[0] = ObjectIdGetDatum(state->serverid);
+	values[1] = ObjectIdGetDatum(state->mapping);
+	values[2] = CStringGetTextDatum(server);
+	kafka_access_execute(psprintf("UPDATE %s.kafka_relay SET server = $3 "
+								  "WHERE serverid = $1 AND mapping = $2", kafka_access_schema()),
+						 3, types, values, NULL, SPI_OK_UPDATE);
+	state->server = MemoryContextStrdup(GetMemoryChunkContext(state), server);
 }
 
 void

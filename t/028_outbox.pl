@@ -50,6 +50,13 @@ sub enqueue
 	return sql("SELECT kafka_enqueue('$topic', $value" . ($rest // '') . ", server => 'kafka')");
 }
 
+sub enqueue_to
+{
+	my ($server, $value) = @_;
+
+	return sql("SELECT kafka_enqueue('$topic', '$value', server => '$server')");
+}
+
 sql(qq{
 	SELECT kafka_create_topic('$topic', 1, server => 'kafka');
 	CREATE FOREIGN TABLE t ("offset" bigint, "timestamp" timestamptz, key text, value text, headers jsonb)
@@ -112,6 +119,13 @@ sql(q{COMMIT PREPARED 'p'});
 enqueue(q('after'));
 wait_for_empty_outbox('prepared');
 is(arrived($end), "prepared\nafter", 'it is sent once it is');
+kill 'TERM', sql('SELECT pid FROM kafka_relays');
+wait_for('no relay runs', q{SELECT state = 'down' FROM kafka_relays});
+sql(qq{BEGIN; SELECT kafka_enqueue('$topic', 'prepared', server => 'kafka'); PREPARE TRANSACTION 'p'});
+wait_for('a prepared transaction starts one', q{SELECT state = 'running' FROM kafka_relays});
+is(sql(q{SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid IS NULL}), '0',
+	'and keeps nobody else from it');
+sql(q{ROLLBACK PREPARED 'p'});
 
 #----------------------------------------------------------------------
 # Order is that of the ids, whoever commits first
@@ -208,6 +222,19 @@ $end = end_offset();
 enqueue(q('stopped and started'));
 wait_for_empty_outbox('stopped and started again and again');
 
+# Other names
+sql(q{ALTER SERVER kafka RENAME TO renamed});
+enqueue_to('renamed', 'a renamed server');
+wait_for_empty_outbox('a renamed server');
+is(sql('SELECT server FROM kafka_relays'), 'renamed', 'is shown by its name');
+sql(q{ALTER SERVER renamed RENAME TO kafka; ALTER SCHEMA public RENAME TO elsewhere});
+sql(qq{SET search_path = elsewhere; SELECT kafka_enqueue('$topic', 'a renamed schema', server => 'kafka')});
+KafkaFdw::Test->becomes_true($node, 'SELECT NOT EXISTS (SELECT FROM elsewhere.kafka_outbox)',
+	'a renamed schema of the extension', 'elsewhere.kafka_relays');
+sql(q{ALTER SCHEMA elsewhere RENAME TO public});
+enqueue(q('names'));
+wait_for_empty_outbox('as they were');
+
 # Killed, it comes again by itself; its server's restart needs a message without preloading.
 kill 'TERM', sql('SELECT pid FROM kafka_relays');
 wait_for('terminated', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'kafka_fdw relay'});
@@ -285,6 +312,8 @@ foreach my $mode ('read_only', 'off')
 	wait_for("mode $mode", "SELECT current_setting('kafka_fdw.mode') = '$mode'");
 	($status, $out, $err) = $node->psql('postgres', "SELECT kafka_enqueue('$topic', 'v', server => 'kafka')");
 	like($err, qr/cannot execute kafka_enqueue\(\) while "kafka_fdw.mode" is "$mode"/, "refused in mode $mode");
+	($status, $out, $err) = $node->psql('postgres', "CREATE DATABASE other;\nSET statement_timeout = '20s';\nDROP DATABASE other");
+	is($err, '', 'the relay, which sleeps, holds nobody up');
 }
 $node->append_conf('postgresql.conf', q(kafka_fdw.mode = 'on'));
 $node->reload;
@@ -339,11 +368,11 @@ is(sql('SELECT count(*) FROM kafka_dead_letters'), '0', 'which may delete it');
 #----------------------------------------------------------------------
 
 KafkaFdw::Test->create_server($node, 'second', $broker);
-sql(q{SELECT kafka_relay_start('second')});
-wait_for('a second relay', q{SELECT state = 'running' FROM kafka_relays WHERE server = 'second'});
 sql(q{SELECT kafka_relay_stop('second')});
-wait_for('a second relay stops', q{SELECT state = 'stopped' FROM kafka_relays WHERE server = 'second'});
-sql(qq{SELECT kafka_enqueue('$topic', 'orphan', server => 'second'); DROP SERVER second});
+enqueue_to('second', 'orphan');
+is(sql(q{SELECT state, waiting FROM kafka_relays WHERE server = 'second'}), 'stopped|1',
+	'a relay can be stopped before it has ever run');
+sql('DROP SERVER second');
 for my $round (1 .. 4)
 {
 	sql(qq{SELECT count(kafka_enqueue('$topic', repeat('x', 200), server => 'kafka')) FROM generate_series(1, 1000)});
@@ -377,6 +406,14 @@ $session->query(qq{BEGIN; CREATE EXTENSION kafka_fdw;
 	CREATE SERVER kafka FOREIGN DATA WRAPPER kafka_fdw OPTIONS (bootstrap_servers '} . $broker->bootstrap . qq{');
 	SELECT kafka_enqueue('$topic', 'second', server => 'kafka'); COMMIT});
 unlike($session->stderr, qr/ERROR/, 'made again within a transaction');
+$session->clear;
+$session->query(qq{BEGIN; SELECT kafka_enqueue('$topic', 'for nobody', server => 'kafka');
+	DROP EXTENSION kafka_fdw CASCADE; COMMIT});
+unlike($session->stderr, qr/ERROR/, 'dropped within a transaction that has stored a message');
+is(sql(q{SELECT count(*) FROM pg_extension WHERE extname = 'kafka_fdw'}), '0', 'which commits');
+$session->query(q{CREATE EXTENSION kafka_fdw;
+	CREATE SERVER kafka FOREIGN DATA WRAPPER kafka_fdw OPTIONS (bootstrap_servers '} . $broker->bootstrap . q{')});
+enqueue_to('kafka', 'second');
 wait_for_empty_outbox('made again');
 is(sql(qq{SELECT value FROM kafka_read('$topic', max_messages => 100000) ORDER BY "offset" DESC LIMIT 1}), 'second',
 	'its relay sends');

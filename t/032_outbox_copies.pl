@@ -23,9 +23,10 @@ sub wait_for_empty_outbox
 
 sub enqueue
 {
-	my ($node, $value, $database) = @_;
+	my ($node, $value, $database, $server) = @_;
 
-	return $node->safe_psql($database // 'postgres', "SELECT kafka_enqueue('$topic', $value, server => 'kafka')");
+	return $node->safe_psql($database // 'postgres',
+		"SELECT kafka_enqueue('$topic', $value, server => '" . ($server // 'kafka') . "')");
 }
 
 # All that arrived, sorted; what is there twice is seen twice.
@@ -132,25 +133,27 @@ $clone->stop;
 $standby->safe_psql('postgres', q{SELECT kafka_relay_stop('kafka')});
 ok($standby->poll_query_until('postgres', q{SELECT state = 'stopped' FROM kafka_relays}), 'stopped');
 enqueue($standby, "'dumped $_'") for 1 .. 3;
+# As a relay that runs writes it down. The rows keep the old name.
+$standby->safe_psql('postgres', q{ALTER SERVER kafka RENAME TO renamed; UPDATE kafka_relay SET server = 'renamed'});
 my $dump = $standby->basedir . '/dump.sql';
 $standby->command_ok([ 'pg_dump', '-h', $standby->host, '-p', $standby->port, '-f', $dump, 'postgres' ], 'pg_dump');
 $standby->safe_psql('postgres', 'CREATE DATABASE restored');
 $standby->command_ok([ 'psql', '-X', '-v', 'ON_ERROR_STOP=1', '-h', $standby->host, '-p', $standby->port, '-q', '-f', $dump,
 	'restored' ], 'restored');
 is($standby->safe_psql('restored', 'SELECT count(*) FROM kafka_outbox'), '3', 'the waiting rows are there');
-$standby->safe_psql('restored', q{SELECT kafka_relay_start('kafka')});
-enqueue($standby, q('dumped too'), 'restored');
+$standby->safe_psql('restored', q{SELECT kafka_relay_start('renamed')});
+enqueue($standby, q('dumped too'), 'restored', 'renamed');
 ok($standby->poll_query_until('restored', q{SELECT bool_or(state = 'fenced') FROM kafka_relays}),
 	'the relay of the copy is fenced');
 is($standby->safe_psql('restored', 'SELECT count(*) FROM kafka_outbox'), '4', 'and nothing is sent');
 is(arrived($standby, 'dumped'), '', 'nothing at all');
 $standby->safe_psql('restored', 'SELECT kafka_adopt()');
-$standby->safe_psql('restored', q{SELECT kafka_relay_start('kafka')});
+$standby->safe_psql('restored', q{SELECT kafka_relay_start('renamed')});
 wait_for_empty_outbox($standby, 'once adopted, it is', 'restored');
 is(arrived($standby, 'dumped'), 'dumped 1 dumped 2 dumped 3 dumped too', 'each once');
 is($standby->safe_psql('restored', q{SELECT kafka_adopt(); SELECT state FROM kafka_relays}), "\nrunning",
 	'to adopt it again changes nothing');
-enqueue($standby, q('dumped last'), 'restored');
+enqueue($standby, q('dumped last'), 'restored', 'renamed');
 wait_for_empty_outbox($standby, 'and it goes on', 'restored');
 $standby->stop;
 
