@@ -500,7 +500,7 @@ CREATE FUNCTION @extschema@.kafka_adopt()
 RETURNS pg_catalog.void
 AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION @extschema@.kafka_adopt()
-    IS 'let the relays run in this copy of a database: what waits here is then sent from here';
+    IS 'let relays and subscriptions run in this copy of a database: it then sends what waits here, and reads on';
 -- Who calls it on a clone sends what the original sends too.
 REVOKE EXECUTE ON FUNCTION @extschema@.kafka_adopt() FROM PUBLIC;
 

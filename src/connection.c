@@ -427,7 +427,7 @@ fill_conf(rd_kafka_conf_t *conf, const KafkaServer *server, KafkaHandleKind kind
 	set_property(conf, server, "client.id", client_id);
 	pfree(client_id);
 	set_properties(conf, server, producer ? producer_defaults : consumer_defaults);
-	/* From 2.2 on, a full queue is looked at again so soon; before, see kick_fetchers(). */
+	/* From 2.2 on, a full queue is looked at again so soon; before, see consumer_wait.c. */
 	if (!producer)
 		(void) rd_kafka_conf_set(conf, "fetch.queue.backoff.ms", "1", NULL, 0);
 	if (kind == KAFKA_HANDLE_SMALL)

@@ -106,6 +106,7 @@ KafkaConnectionErrorPasses(rd_kafka_resp_err_t err)
 		case RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE:
 		case RD_KAFKA_RESP_ERR_NOT_COORDINATOR:
 		case RD_KAFKA_RESP_ERR__TRANSPORT:
+		case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:	/* of those that it has tried so far */
 		case RD_KAFKA_RESP_ERR__TIMED_OUT:
 		case RD_KAFKA_RESP_ERR__WAIT_CACHE:
 		case RD_KAFKA_RESP_ERR__NOENT:

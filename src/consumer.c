@@ -501,6 +501,8 @@ skip_truncated(KafkaConsumer *consumer, ConsumerPartition *part)
 
 		if (to > from)
 			consumer->counters.lost += to - from;
+		if (to > from && consumer->tail.lost)
+			consumer->tail.lost(consumer->tail.arg, part->partition, from, low);
 	} while (current_range(consumer, part)->end <= low && next_range(consumer, part));
 	part->next = low;
 	if (low >= current_range(consumer, part)->end)
@@ -650,7 +652,8 @@ check_positions(KafkaConsumer *consumer)
 static void
 warn_of_lost(KafkaConsumer *consumer)
 {
-	if (consumer->counters.lost <= consumer->warned || consumer->feed.next_piece)
+	if (consumer->counters.lost <= consumer->warned || consumer->feed.next_piece ||
+		consumer->tail.lost)
 		return;
 	KafkaConsumerWarnOfLost(consumer->topic, consumer->counters.lost - consumer->warned);
 	consumer->warned = consumer->counters.lost;

@@ -64,6 +64,12 @@ typedef struct KafkaTail
 	void	   *arg;
 	bool		(*stop) (void); /* asked before each wait at the end: true ends it as a wait does
 								 * that has taken long enough; may be NULL */
+
+	/*
+	 * Told of offsets that retention took while they were being read, in place of a WARNING when
+	 * the rest has been read; may throw, and may be NULL.
+	 */
+	void		(*lost) (void *arg, int32 partition, int64 from, int64 to);
 } KafkaTail;
 
 /*

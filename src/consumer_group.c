@@ -162,7 +162,6 @@ static void
 take_answer(KafkaGroup *group, rd_kafka_event_t *event)
 {
 	rd_kafka_resp_err_t err = answer_error(event);
-	MemoryContext old;
 	int64		pause = group->hurry ? 0 : INTERVAL_MS;
 
 	rd_kafka_event_destroy(event);
@@ -174,13 +173,11 @@ take_answer(KafkaGroup *group, rd_kafka_event_t *event)
 		pause = PASSING_MS;
 	else
 	{
-		old = MemoryContextSwitchTo(group->cxt);
 		if (group->failure)
 			pfree(group->failure);
-		group->failure = err ? describe(group, err) : NULL;
+		group->failure = err ? MemoryContextStrdup(group->cxt, describe(group, err)) : NULL;
 		if (err)
 			pause = RETRY_MS;
-		MemoryContextSwitchTo(old);
 	}
 	group->due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause);
 }

@@ -29,8 +29,6 @@ struct KafkaFetcher
 	int			nshares;
 	bool		loss_is_error;
 	bool		emptied;		/* since the last look there was a moment with nothing to take */
-	int64		lost;			/* offsets that the consumer has lost, as far as that was dealt
-								 * with */
 	KafkaSnapshot *snapshot;
 	KafkaPlace *places;
 	int			nplaces;
@@ -231,6 +229,19 @@ check_marks(KafkaFetcher *fetcher)
 	pfree(checks);
 }
 
+/*
+ * The consumer goes on behind offsets that retention took while it read; we do not, as a rule. Where
+ * that is an error, the messages before them are not stored, either, and are as lost.
+ */
+static void
+note_loss(void *arg, int32 partition, int64 from, int64 to)
+{
+	KafkaFetcher *fetcher = (KafkaFetcher *) arg;
+	const KafkaPlace *place = find_place(fetcher->places, fetcher->nplaces, partition);
+
+	report_loss(fetcher, partition, fetcher->loss_is_error ? place->next : from, to);
+}
+
 static void
 start_consumer(KafkaFetcher *fetcher)
 {
@@ -252,6 +263,8 @@ start_consumer(KafkaFetcher *fetcher)
 	tail.wait_timeout = fetcher->follow ? KAFKA_WAIT_FOREVER : 0;
 	tail.max_wait = KAFKA_WAIT_UNLIMITED;
 	tail.stop = fetcher->stop;
+	tail.lost = note_loss;
+	tail.arg = fetcher;
 	KafkaConsumerStart(fetcher->consumer, ranges, nranges, &tail);
 	pfree(ranges);
 }
@@ -283,7 +296,6 @@ KafkaFetcherStart(KafkaFetcher *fetcher, const KafkaPlace *places, int nplaces,
 	check_partitions(fetcher, places, nplaces);
 	check_marks(fetcher);
 	start_consumer(fetcher);
-	fetcher->lost = KafkaConsumerCounters(fetcher->consumer)->lost;
 	MemoryContextSwitchTo(old);
 }
 
@@ -306,25 +318,6 @@ next_message(KafkaFetcher *fetcher, KafkaMessage *message, int64 wait_ms, Timest
 	if (fetcher->follow)
 		return KafkaConsumerNextWithin(fetcher->consumer, message, wait_ms, until);
 	return KafkaConsumerNext(fetcher->consumer, message);
-}
-
-/* The consumer goes on behind offsets that retention took while it read; we do not, as a rule. */
-static void
-check_lost(KafkaFetcher *fetcher)
-{
-	int64		lost = KafkaConsumerCounters(fetcher->consumer)->lost;
-
-	if (lost == fetcher->lost)
-		return;
-	if (fetcher->loss_is_error)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg(INT64_FORMAT " offsets of topic \"%s\" were deleted before they were read",
-						lost - fetcher->lost, fetcher->table->topic),
-				 errhint("To go on without them, use kafka_seek(); on_data_loss 'warning' does so "
-						 "by itself.")));
-	KafkaConsumerWarnOfLost(fetcher->table->topic, lost - fetcher->lost);
-	fetcher->lost = lost;
 }
 
 void
@@ -356,7 +349,6 @@ KafkaFetcherFetch(KafkaFetcher *fetcher, const KafkaIngestLimits *limits, KafkaI
 			GetCurrentTimestamp() >= until)
 			break;
 	}
-	check_lost(fetcher);
 	MemoryContextSwitchTo(old);
 }
 

@@ -1,7 +1,7 @@
 /*
  * launcher.c
- *		With shared_preload_libraries: the relays are started with the server, and a database can be
- *		dropped in which they run.
+ *		With shared_preload_libraries: relays and subscriptions are started with the server, and a
+ *		database can be dropped in which they run.
  */
 #include "postgres.h"
 
@@ -96,14 +96,14 @@ kafka_launcher_main(Datum arg)
 		if (!RegisterDynamicBackgroundWorker(&worker, &handle))
 			ereport(ERROR,
 					(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-					 errmsg("could not look for relays of kafka_fdw: no background worker slot is free"),
+					 errmsg("could not look for relays and subscriptions of kafka_fdw: no background worker slot is free"),
 					 errhint("Increase \"max_worker_processes\".")));
 		(void) WaitForBackgroundWorkerShutdown(handle);
 	}
 	proc_exit(0);
 }
 
-/* Start the relays of one database. */
+/* Start the relays and subscriptions of one database. */
 void
 kafka_launcher_database_main(Datum arg)
 {

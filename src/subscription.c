@@ -303,9 +303,25 @@ own_subscription(const char *name)
 }
 
 /*
- * The same for a change of it. No batch is stored between this and the end of the transaction, and
- * the workers notice then.
+ * The same, locked: no batch is stored between this and the end of the transaction. While the lock was
+ * waited for, another one may have got the name.
  */
+static KafkaSubscription *
+lock_own_subscription(const char *name)
+{
+	KafkaSubscription *subscription = own_subscription(name);
+	int32		id;
+
+	do
+	{
+		id = subscription->id;
+		kafka_subscription_lock(id);
+		subscription = own_subscription(name);
+	} while (subscription->id != id);
+	return subscription;
+}
+
+/* The same for a change of it, which the workers notice at the end of the transaction. */
 static KafkaSubscription *
 change_subscription(FunctionCallInfo fcinfo, const char *function)
 {
@@ -313,9 +329,7 @@ change_subscription(FunctionCallInfo fcinfo, const char *function)
 	KafkaSubscription *subscription;
 
 	KafkaSettingCheckWrite(function);
-	subscription = own_subscription(name);
-	kafka_subscription_lock(subscription->id);
-	subscription = own_subscription(name);
+	subscription = lock_own_subscription(name);
 	kafka_subscription_signal_at_commit(subscription->id);
 	return subscription;
 }
@@ -475,15 +489,13 @@ kafka_ingest(PG_FUNCTION_ARGS)
 
 	KafkaSettingCheckWrite("kafka_ingest()");
 	SPI_connect_ext(own ? SPI_OPT_NONATOMIC : 0);
-	subscription = own_subscription(name);
+	subscription = lock_own_subscription(name);
 	if (!own && subscription->owner != GetUserId())
 		ereport(ERROR,
 				(errcode(ERRCODE_ACTIVE_SQL_TRANSACTION),
 				 errmsg("kafka_ingest() cannot run in a transaction block for another role's subscription"),
 				 errhint("Call it outside of a transaction block, or as role \"%s\".",
 						 GetUserNameFromId(subscription->owner, false))));
-	kafka_subscription_lock(subscription->id);
-	subscription = own_subscription(name);
 	if (subscription->fenced)
 		fenced_error(subscription);
 	kafka_subscription_check(subscription);
@@ -541,7 +553,7 @@ kafka_retry_dead_letters(PG_FUNCTION_ARGS)
 	List	   *letters;
 
 	KafkaSettingCheckWrite("kafka_retry_dead_letters()");
-	subscription = own_subscription(name);
+	subscription = lock_own_subscription(name);
 	if (subscription->owner != GetUserId())
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -555,7 +567,6 @@ kafka_retry_dead_letters(PG_FUNCTION_ARGS)
 						name),
 				 errdetail("Later messages of their keys may have been stored since."),
 				 errhint("Use kafka_seek() to have the subscription read its topic again from the letter's offset on, and delete the letter.")));
-	kafka_subscription_lock(subscription->id);
 	kafka_subscription_check(subscription);
 	ResetPlanCache();
 	table = KafkaOptionGetTable(subscription->source, subscription->owner);

@@ -85,13 +85,14 @@ kafka_subscription_enter(int32 id, int number)
 void
 kafka_subscription_leave(int32 id, int number)
 {
-	Oid			types[] = {INT4OID, INT4OID};
-	Datum		values[] = {Int32GetDatum(id), Int32GetDatum(number)};
+	Oid			types[] = {INT4OID, INT4OID, INT4OID};
+	Datum		values[] = {Int32GetDatum(id), Int32GetDatum(number), Int32GetDatum(MyProcPid)};
 	KafkaAccess access = kafka_access_begin();
 
+	/* The lock is another one's by now, perhaps, and the row as well. */
 	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_worker SET pid = NULL "
-								  "WHERE subscription = $1 AND number = $2", access.schema),
-						 2, types, values, NULL, SPI_OK_UPDATE);
+								  "WHERE subscription = $1 AND number = $2 AND pid = $3", access.schema),
+						 3, types, values, NULL, SPI_OK_UPDATE);
 	kafka_access_end(&access);
 }
 
@@ -348,6 +349,24 @@ revive(void)
 		start_missing();
 }
 
+/* Whoever commits it would not know of the workers. Those that run notice a change by themselves. */
+static void
+check_prepare(void)
+{
+	ListCell   *lc;
+
+	foreach(lc, at_commit)
+	{
+		AtCommit   *entry = (AtCommit *) lfirst(lc);
+
+		if (entry->id != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot PREPARE a transaction that starts workers of subscription \"%s\"",
+							entry->name)));
+	}
+}
+
 static void
 subscription_xact_callback(XactEvent event, void *arg)
 {
@@ -356,6 +375,8 @@ subscription_xact_callback(XactEvent event, void *arg)
 
 	if (event == XACT_EVENT_PRE_COMMIT && revival_due)
 		revive();
+	if (event == XACT_EVENT_PRE_PREPARE)
+		check_prepare();
 	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
 		return;
 	at_commit = NIL;

@@ -207,12 +207,13 @@ kafka_subscription_delete(int32 id)
 	Datum		values[] = {Int32GetDatum(id)};
 	KafkaAccess access = kafka_access_begin();
 
-	kafka_access_execute(psprintf("DELETE FROM %s.kafka_subscription_offset WHERE subscription = $1",
-								  access.schema), 1, types, values, NULL, SPI_OK_DELETE);
-	kafka_access_execute(psprintf("DELETE FROM %s.kafka_subscription_worker WHERE subscription = $1",
-								  access.schema), 1, types, values, NULL, SPI_OK_DELETE);
+	/* In this order a worker locks rows that stops because of an error. */
 	kafka_access_execute(psprintf("DELETE FROM %s.kafka_subscription WHERE id = $1", access.schema),
 						 1, types, values, NULL, SPI_OK_DELETE);
+	kafka_access_execute(psprintf("DELETE FROM %s.kafka_subscription_worker WHERE subscription = $1",
+								  access.schema), 1, types, values, NULL, SPI_OK_DELETE);
+	kafka_access_execute(psprintf("DELETE FROM %s.kafka_subscription_offset WHERE subscription = $1",
+								  access.schema), 1, types, values, NULL, SPI_OK_DELETE);
 	kafka_access_end(&access);
 }
 

@@ -250,6 +250,7 @@ note_start(Worker *worker)
 	worker->phase = PHASE_LOAD;
 	begin_transaction();
 	MemoryContextSwitchTo(worker->cycle_context);
+	kafka_subscription_lock_shared(worker->id);
 	kafka_subscription_note_unverified(worker->subscription, worker->fetcher);
 	commit_transaction(worker);
 }
@@ -499,7 +500,7 @@ note_failure(Worker *worker, bool passes, const char *text)
 		kafka_subscription_note_stop(worker->id, text);
 		kafka_subscription_signal_at_commit(worker->id);
 	}
-	/* last: kafka_resume() locks the rows in this order, too */
+	/* last: kafka_resume() and kafka_unsubscribe() lock the rows in this order, too */
 	kafka_subscription_note_retry(worker->id, worker->number, passes ? text : NULL);
 }
 

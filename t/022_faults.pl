@@ -95,6 +95,22 @@ sub distinct
 }
 
 #----------------------------------------------------------------------
+# Brokers of the list that are down
+#----------------------------------------------------------------------
+
+# Whom librdkafka tries first is a matter of chance, so each look has new handles.
+KafkaFdw::Test->create_server($node, 'scattered', '127.0.0.1:1,' . $broker->bootstrap . ',127.0.0.1:2', "metadata_timeout '60s'");
+my $found = filled_topic('scattered', 2, 1);
+my @answers;
+foreach my $look (("SELECT count(high) FROM kafka_partitions('$found', 'scattered')") x 10,
+	("SELECT count(*) FROM kafka_read('$found', server => 'scattered')") x 5)
+{
+	$session->query('SELECT kafka_disconnect()');
+	push @answers, $session->query($look) . $session->stderr;
+}
+is("@answers", join(' ', (2) x 15), 'brokers that refuse the connection keep nobody from asking another one');
+
+#----------------------------------------------------------------------
 # The broker goes
 #----------------------------------------------------------------------
 

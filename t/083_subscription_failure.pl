@@ -105,6 +105,27 @@ wait_for(q{SELECT count(*) = 6 FROM p WHERE value = 'more'}, 'does so behind wha
 like(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/WARNING:  offsets 11 to 14 of topic "\Q$topic\E.p" partition 1 were deleted before they were read/,
 	'and says so in the log');
 
+# Messages are deleted under workers that read: more of them than those have fetched ahead.
+sql(q{CREATE TABLE e (LIKE p); SELECT kafka_subscribe('e', 'p_in', 'e', start_offset => 'newest')});
+my $holder = KafkaFdw::Test->session($node);
+$holder->query('BEGIN; LOCK TABLE p, e');
+my $end = sql(qq{INSERT INTO p_in (partition, value) SELECT 1, 'run' FROM generate_series(1, 80000);
+	SELECT high FROM kafka_partitions('$topic.p', 'kafka') WHERE partition = 1});
+wait_for(q{SELECT count(*) = 2 FROM pg_locks WHERE relation IN ('p'::regclass, 'e'::regclass) AND NOT granted}, 'two workers are held up');
+my $last = $end - 6;
+sql(qq{SELECT kafka_delete_records('$topic.p', 1, $last + 1, server => 'kafka')});
+$holder->query('COMMIT');
+$holder->quit;
+wait_for(qq{SELECT (SELECT count(*) FROM p WHERE "offset" > $last) = 5 AND count(*) = 1
+	FROM kafka_subscriptions WHERE name = 'e' AND state = 'stopped'}, 'one goes on, the other stops');
+my $lost = qr/offsets (\d+) to $last of topic "\Q$topic\E.p" partition 1 were deleted before they were read/;
+like(error('e'), $lost, 'and says which offsets they were');
+is(sql(q{SELECT offsets->>'1' FROM kafka_subscriptions WHERE name = 'e'}), (error('e') =~ $lost)[0], 'from the first that it has not stored');
+my $said = PostgreSQL::Test::Utils::slurp_file($node->logfile);
+is(scalar(() = $said =~ /WARNING:  $lost/g), 1, 'the first one says so in the log, once');
+unlike($said, qr/while it was being read/, 'and nothing else');
+sql(q{SELECT kafka_unsubscribe('e')});
+
 # The topic is deleted, and made again.
 sql(qq{SELECT kafka_delete_topic('$topic.p', server => 'kafka')});
 wait_for(q{SELECT state = 'retrying' FROM kafka_subscriptions}, 'a deleted topic is waited for');

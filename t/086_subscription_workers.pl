@@ -8,7 +8,7 @@ use KafkaFdw::Test;
 use Test::More;
 
 my $node = KafkaFdw::Test->new_node('workers', undef,
-	conf => "shared_preload_libraries = 'kafka_fdw'\nmax_worker_processes = 16\nrestart_after_crash = on");
+	conf => "shared_preload_libraries = 'kafka_fdw'\nmax_worker_processes = 16\nmax_prepared_transactions = 2\nrestart_after_crash = on");
 my $topic = KafkaFdw::Test->topic('in');
 my $sent = 0;
 
@@ -100,6 +100,16 @@ sql(q{DELETE FROM t WHERE partition = 3; SELECT kafka_seek('w', 'earliest', 3)})
 arrives('one partition is sent back');
 is(sql('SELECT pids FROM kafka_subscriptions'), $before, 'by the same workers');
 
+# PREPARE TRANSACTION: who commits would have to start workers, but not to end them.
+sql(q{BEGIN; SELECT kafka_pause('w'); PREPARE TRANSACTION 'p'});
+sql(q{COMMIT PREPARED 'p'});
+wait_for("SELECT ($workers) = 0", 'a pause can be prepared');
+like(KafkaFdw::Test->failure($node, q{BEGIN; SELECT kafka_resume('w'); PREPARE TRANSACTION 'p'}),
+	qr/cannot PREPARE a transaction that starts workers of subscription "w"/, 'but nothing that starts workers');
+sql(q{SELECT kafka_resume('w')});
+produce(10, 5);
+arrives('they are started otherwise');
+
 #----------------------------------------------------------------------
 # New partitions
 #----------------------------------------------------------------------
@@ -164,8 +174,31 @@ is(sql('SELECT state, array_length(pids, 1) FROM kafka_subscriptions'), 'running
 sql(q{ALTER FOREIGN TABLE n_in ALTER value TYPE text; ALTER TABLE n ALTER value TYPE text});
 is(sql(q{SELECT kafka_retry_dead_letters('n')}), '10', 'dead letters are tried again while they run');
 is(sql('SELECT count(*) FROM n'), '100', 'and stored');
-sql(q{SELECT kafka_unsubscribe('n')});
+
+# One that has been trying again stops the subscription just as somebody else ends it.
+sub fail_with
+{
+	my ($condition) = @_;
+
+	sql("CREATE OR REPLACE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
+		\$\$ BEGIN RAISE EXCEPTION 'no' USING ERRCODE = '$condition'; END \$\$");
+	return;
+}
+
+fail_with('serialization_failure');
+sql(q{CREATE TRIGGER fail BEFORE INSERT ON n FOR EACH ROW EXECUTE FUNCTION fail(); SELECT kafka_seek('n', 'earliest', 0)});
+wait_for(q{SELECT state = 'retrying' FROM kafka_subscriptions}, 'a worker tries again');
+$_ = KafkaFdw::Test->session($node) foreach $locker, $pauser;
+$locker->query('BEGIN; SELECT FROM kafka_subscription FOR UPDATE');
+fail_with('feature_not_supported');
+my $waiting = 'SELECT count(*) FROM pg_locks WHERE NOT granted';
+wait_for("SELECT ($waiting) = 1", 'a worker is about to stop a subscription');
+$pauser->send(q{SELECT kafka_unsubscribe('n');});
+wait_for("SELECT ($waiting) = 2", 'that somebody else ends');
+$locker->query('COMMIT');
+$pauser->query('SELECT 1');
 wait_for("SELECT ($workers) = 0", 'unsubscribed, all workers end');
+unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/deadlock detected/, 'without a deadlock');
 is(sql('SELECT count(*) FROM kafka_subscription_worker'), '0', 'and nothing is left of them');
 $locker->quit;
 $pauser->quit;
