@@ -30,11 +30,15 @@ sub wait_for_empty_outbox
 
 sql("SELECT kafka_create_topic('$topic', 1, server => 'kafka')");
 
-$writer->query(enqueue('kafka', 'first'));
-wait_for_empty_outbox('first');
+# The first message starts the relay, the second finds it.
+foreach my $value (qw(first found))
+{
+	$writer->query(enqueue('kafka', $value));
+	wait_for_empty_outbox($value);
+}
 my $pid = sql(q{SELECT pid FROM kafka_relays WHERE server = 'kafka'});
 
-# It finds the relay of "kafka", waits as it looks for that of "second", and looks again for "third".
+# The session knows the relay of "kafka", waits as it looks for that of "second", and then looks for that of "third".
 $locker->query('BEGIN; LOCK TABLE kafka_relay');
 $writer->send('BEGIN;' . enqueue('kafka', 'a') . enqueue('second', 'b') . enqueue('third', 'c') . 'COMMIT');
 $node->poll_query_until('postgres', "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = " . $writer->pid)
@@ -45,7 +49,7 @@ $locker->query('COMMIT');
 $writer->finish;
 is($writer->stderr, '', 'which it does');
 wait_for_empty_outbox('another relay sends');
-is(sql("SELECT string_agg(value, ' ' ORDER BY value) FROM kafka_read('$topic', server => 'kafka')"), 'a b c first',
+is(sql("SELECT string_agg(value, ' ' ORDER BY value) FROM kafka_read('$topic', server => 'kafka')"), 'a b c first found',
 	'each message once');
 
 $node->stop;
