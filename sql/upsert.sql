@@ -163,7 +163,7 @@ CREATE DOMAIN up.given AS text NOT NULL;
 CREATE TABLE up.kept (id int PRIMARY KEY, a up.given, g text, "offset" bigint, room bool);
 CREATE FUNCTION up.weigh() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.room := (SELECT total_bytes < 10000000 FROM pg_backend_memory_contexts WHERE name = 'kafka_fdw upsert rows'); RETURN NEW; END $$;
 CREATE TRIGGER weigh BEFORE INSERT OR UPDATE ON up.kept FOR EACH ROW EXECUTE FUNCTION up.weigh();
-SELECT kafka_subscribe('kept', 'wide', 'kept', mode => 'upsert', workers => 0);
+SELECT kafka_subscribe('kept', 'up.wide', 'kept', mode => 'upsert', workers => 0);
 SELECT count(kafka_send(:'td', format('{"op": "c", "after": {"id": %s, "a": "%s"}}', i, repeat('x', 900000)))) FROM generate_series(1, 2) i;
 CALL kafka_ingest('kept');
 SELECT count(kafka_send(:'td', v)) FROM (SELECT '{"op": "u", "after": {"id": 1, "a": "__debezium_unavailable_value", "g": "z"}}' UNION ALL SELECT format('{"op": "c", "after": {"id": 3, "a": "%s"}}', repeat('y', 900000))
