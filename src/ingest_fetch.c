@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "storage/lmgr.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -23,6 +24,7 @@ struct KafkaFetcher
 	MemoryContext headers_cxt;	/* of one message's headers */
 	KafkaTable *table;
 	KafkaConsumer *consumer;
+	bool		headers;		/* messages come with theirs */
 	bool		follow;
 	bool		(*stop) (void);
 	int			share;			/* partitions whose number modulo "nshares" is this are read */
@@ -35,7 +37,7 @@ struct KafkaFetcher
 };
 
 KafkaFetcher *
-KafkaFetcherOpen(MemoryContext parent, Oid relid, Oid userid, bool follow,
+KafkaFetcherOpen(MemoryContext parent, Oid relid, Oid userid, bool headers, bool follow,
 				 bool (*stop) (void))
 {
 	MemoryContext cxt = AllocSetContextCreate(parent, "kafka_fdw fetcher", ALLOCSET_DEFAULT_SIZES);
@@ -43,6 +45,7 @@ KafkaFetcherOpen(MemoryContext parent, Oid relid, Oid userid, bool follow,
 	KafkaFetcher *fetcher = palloc0(sizeof(KafkaFetcher));
 
 	fetcher->cxt = cxt;
+	fetcher->headers = headers || KafkaOptionMayShowHeaders(relid);
 	fetcher->follow = follow;
 	fetcher->stop = stop;
 	fetcher->nshares = 1;
@@ -89,9 +92,12 @@ bool
 KafkaFetcherIsStale(const KafkaFetcher *fetcher)
 {
 	const KafkaTable *before = fetcher->table;
-	KafkaTable *now = KafkaOptionGetTable(before->relid, before->server->userid);
+	KafkaTable *now;
 
-	return strcmp(before->topic, now->topic) != 0 ||
+	LockRelationOid(before->relid, AccessShareLock);
+	now = KafkaOptionGetTable(before->relid, before->server->userid);
+	return (!fetcher->headers && KafkaOptionMayShowHeaders(before->relid)) ||
+		strcmp(before->topic, now->topic) != 0 ||
 		before->read_committed != now->read_committed ||
 		!KafkaOptionSameServer(before->server, now->server) ||
 		!KafkaOptionTopicAllowed(now->server, now->topic);
@@ -302,11 +308,16 @@ KafkaFetcherStart(KafkaFetcher *fetcher, const KafkaPlace *places, int nplaces,
 static void
 add_message(KafkaFetcher *fetcher, KafkaIngestBatch *batch, const KafkaMessage *message)
 {
-	MemoryContext old = MemoryContextSwitchTo(fetcher->headers_cxt);
-	KafkaHeader *headers;
-	int			nheaders = KafkaConsumerHeaders(fetcher->consumer, message, &headers);
+	KafkaHeader *headers = NULL;
+	int			nheaders = 0;
 
-	MemoryContextSwitchTo(old);
+	if (fetcher->headers)
+	{
+		MemoryContext old = MemoryContextSwitchTo(fetcher->headers_cxt);
+
+		nheaders = KafkaConsumerHeaders(fetcher->consumer, message, &headers);
+		MemoryContextSwitchTo(old);
+	}
 	KafkaIngestBatchAdd(batch, message, headers, nheaders);
 	if (headers)
 		MemoryContextReset(fetcher->headers_cxt);

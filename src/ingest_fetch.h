@@ -35,14 +35,18 @@ typedef struct KafkaIngestLimits
 
 /*
  * A reader of a foreign table's topic for one role, in a context of its own below the given one.
- * "follow": it is to wait at the end; "stop", which may be NULL, is asked there, and ends the wait by
- * returning true. Needs a transaction; contacts nobody yet.
+ * "headers": they are wanted though the table shows none; librdkafka takes a tenth of a batch's time to
+ * say that there are none. "follow": it is to wait at the end; "stop", which may be NULL, is asked
+ * there, and ends the wait by returning true. Needs a transaction; contacts nobody yet.
  */
-extern KafkaFetcher *KafkaFetcherOpen(MemoryContext parent, Oid relid, Oid userid, bool follow,
-									  bool (*stop) (void));
+extern KafkaFetcher *KafkaFetcherOpen(MemoryContext parent, Oid relid, Oid userid, bool headers,
+									  bool follow, bool (*stop) (void));
 extern void KafkaFetcherClose(KafkaFetcher *fetcher);
 
-/* True where the table's options, its server or the user mapping have become others. */
+/*
+ * True where the table's options, its server or the user mapping have become others, or it shows headers
+ * that were not fetched. If not, it stays so until the transaction ends, as far as the table goes.
+ */
 extern bool KafkaFetcherIsStale(const KafkaFetcher *fetcher);
 
 /*

@@ -195,6 +195,9 @@ extern KafkaTableFormat KafkaOptionTableFormat(Oid relid);
 extern void KafkaOptionGetColumn(Oid relid, AttrNumber attnum, KafkaTableFormat format,
 								 KafkaColumn *column);
 
+/* False where no column of a table shows a message's headers, as its names and options are now. */
+extern bool KafkaOptionMayShowHeaders(Oid relid);
+
 /*
  * "Perhaps you meant ...": the candidate (of a List of char *) nearest to a misspelt word, or NULL
  * where none is near.

@@ -241,8 +241,9 @@ KafkaOptionGetColumn(Oid relid, AttrNumber attnum, KafkaTableFormat format, Kafk
 	}
 }
 
-bool
-kafka_option_has_junk(Oid relid)
+/* Of all columns of a table, dropped ones too. */
+static int
+count_columns(Oid relid)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
 	int			natts;
@@ -251,6 +252,13 @@ kafka_option_has_junk(Oid relid)
 		elog(ERROR, "cache lookup failed for relation %u", relid);
 	natts = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
 	ReleaseSysCache(tuple);
+	return natts;
+}
+
+bool
+kafka_option_has_junk(Oid relid)
+{
+	int			natts = count_columns(relid);
 
 	for (AttrNumber attnum = 1; attnum <= natts; attnum++)
 	{
@@ -262,6 +270,26 @@ kafka_option_has_junk(Oid relid)
 
 			if ((strcmp(def->defname, "junk") == 0 || strcmp(def->defname, "junk_error") == 0) &&
 				defGetBoolean(def))
+				return true;
+		}
+	}
+	return false;
+}
+
+bool
+KafkaOptionMayShowHeaders(Oid relid)
+{
+	int			natts = count_columns(relid);
+
+	if (get_attnum(relid, "headers") != InvalidAttrNumber)
+		return true;
+	for (AttrNumber attnum = 1; attnum <= natts; attnum++)
+	{
+		ListCell   *lc;
+
+		foreach(lc, GetForeignColumnOptions(relid, attnum))
+		{
+			if (strcmp(((DefElem *) lfirst(lc))->defname, "headers") == 0)
 				return true;
 		}
 	}

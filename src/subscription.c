@@ -441,7 +441,8 @@ static void
 ingest(KafkaSubscription *subscription, MemoryContext cxt, bool own)
 {
 	KafkaFetcher *fetcher = KafkaFetcherOpen(CurrentMemoryContext, subscription->source,
-											 subscription->owner, false, NULL);
+											 subscription->owner, subscription->dead_letters,
+											 false, NULL);
 	KafkaIngestBatch *batch = KafkaIngestBatchCreate(cxt);
 	KafkaIngestLimits limits = kafka_subscription_limits(subscription, 0);
 	Oid			userid;

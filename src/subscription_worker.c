@@ -216,7 +216,8 @@ open_fetcher(Worker *worker)
 	MemoryContext old;
 
 	worker->fetcher = KafkaFetcherOpen(worker->fetch_context, subscription->source,
-									   subscription->owner, true, is_woken);
+									   subscription->owner, subscription->dead_letters, true,
+									   is_woken);
 	KafkaFetcherShare(worker->fetcher, worker->number, subscription->workers);
 	if (subscription->group)
 	{

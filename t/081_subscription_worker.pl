@@ -173,6 +173,9 @@ wait_for(q{SELECT count(*) = 8 FROM n}, 'an altered source is read as it is now'
 sql(q{ALTER TABLE n ADD COLUMN at timestamptz DEFAULT now(), ALTER value TYPE bigint});
 sql(qq{SELECT kafka_send('$topic.n', '7', server => 'kafka')});
 wait_for(q{SELECT count(at) = 9 FROM n}, 'an altered target is used as it is now');
+sql(q{ALTER FOREIGN TABLE n_in ADD COLUMN headers jsonb; ALTER TABLE n ADD COLUMN headers jsonb});
+sql(qq{SELECT kafka_send('$topic.n', '8', headers => '{"h": "1"}', server => 'kafka')});
+wait_for(q{SELECT headers ->> 'h' = '1' FROM n WHERE value = 8}, 'headers are fetched from when they are shown');
 sql(qq{DROP TABLE n; SELECT kafka_send('$topic.n', '8', server => 'kafka')});
 wait_for(q{SELECT state = 'stopped' FROM kafka_subscriptions}, 'a dropped target stops it');
 like(error('n'), qr/the target of subscription "n" does not exist any more/, 'with that reason');
