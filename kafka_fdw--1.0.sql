@@ -597,7 +597,7 @@ ALTER TABLE @extschema@.kafka_subscription_offset ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own_rows ON @extschema@.kafka_subscription_offset FOR SELECT
     USING (EXISTS (SELECT FROM @extschema@.kafka_subscription s
                    WHERE s.id OPERATOR(pg_catalog.=) subscription));
--- Not the hash: those who monitor see no messages, and could guess at them.
+-- Not the hash: by it those who monitor could guess at messages.
 GRANT SELECT (subscription, partition, next_offset, end_offset, rows, batches, last_success, last_offset, unverified)
     ON @extschema@.kafka_subscription_offset TO PUBLIC;
 
