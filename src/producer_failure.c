@@ -184,6 +184,12 @@ kafka_sender_raise_report(Sender *sender)
 		failure->err = RD_KAFKA_RESP_ERR__FATAL;
 	(void) kafka_producer_first_error(handle, &failure->err, failure->errstr,
 									  sizeof(failure->errstr));
+	/* What waited for a partition that is gone. */
+	if (failure->err == RD_KAFKA_RESP_ERR__DESTROY)
+	{
+		failure->err = RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
+		strlcpy(failure->errstr, rd_kafka_err2str(failure->err), sizeof(failure->errstr));
+	}
 	code = KafkaConnectionSqlState(failure->err);
 	hint = kafka_sender_hint(failure->err);
 	cause = KafkaConnectionCause(handle, failure->err, failure->errstr);
@@ -204,7 +210,8 @@ kafka_sender_raise_report(Sender *sender)
 		code = ERRCODE_UNDEFINED_TABLE;
 		cause = KafkaConnectionCause(handle, found.err, NULL);
 	}
-	else if (failure->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION && found.npartitions > 0)
+	else if (failure->err == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION &&
+			 found.npartitions > 0 && failure->partition >= found.npartitions)
 	{
 		cause = kafka_no_such_partition(&found, failure->partition);
 		failure->partition = -1;

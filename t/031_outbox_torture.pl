@@ -91,21 +91,10 @@ sub relay_pid
 	return $status == 0 && $out =~ /^(\d+)/ ? $1 : undef;
 }
 
-sub start_server
-{
-	for (1 .. 50)
-	{
-		undef $node->{_pid};	# of the dead, read from its file again
-		return if $node->start(fail_ok => 1);
-		usleep(100_000);		# until its processes have noticed that it is dead
-	}
-	die 'the server does not start again';
-}
-
 my %blows = (
 	relay => sub { my $pid = relay_pid(); kill 'KILL', $pid if $pid; },
 	terminate => sub { my $pid = relay_pid(); kill 'TERM', $pid if $pid; },
-	server => sub { $node->kill9; start_server(); },
+	server => sub { $node->kill9; KafkaFdw::Test->start_killed($node); },
 	broker => sub { $broker->kill; usleep(rand 1_500_000); $broker->start; },
 	freeze => sub { $broker->pause; usleep(rand 3_000_000); $broker->resume; },
 	# longer than a transaction may take: what was sent is aborted, and the relay fenced

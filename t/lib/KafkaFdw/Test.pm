@@ -11,6 +11,7 @@
 #	my $txn = KafkaFdw::Test->tool('ktxn', $bootstrap, 'id');
 #	my $text = KafkaFdw::Test->kafka_tool('org.apache.kafka.tools.TopicCommand', '--list', ...);
 #	my $before = KafkaFdw::Test->counters($pid);			threads, descriptors, memory
+#	KafkaFdw::Test->start_killed($node);					after $node->kill9
 #
 # Tests that do not hurt a broker use the shared one, whose address is in KAFKA_BOOTSTRAP; a test that
 # is run without it starts its own. "make prove_installcheck" sets the paths; by hand it is
@@ -172,6 +173,19 @@ sub counters
 
 	closedir $dir;
 	return { threads => $threads, fds => $fds, rss => $rss };
+}
+
+# Start a server that was killed, as soon as its processes have noticed that it is dead.
+sub start_killed
+{
+	my ($class, $node) = @_;
+
+	$class->wait_until(
+		sub {
+			undef $node->{_pid};	# of the dead, read from its file again
+			return $node->start(fail_ok => 1);
+		}) or die 'the server does not start again';
+	return;
 }
 
 # Wait until a condition holds, at most so many seconds (default: the tests' timeout); whether it does.
