@@ -80,8 +80,9 @@ note sprintf 'the tables take at most %.1f MB, %.1f MB at the end', (sort { $b <
 # What else the machine does decides what a second is worth; how many rows are looked at is the same on all.
 cmp_ok($last_cpu, '<', 2 * $first_cpu, 'the last rows cost the relay what the first did') if $rows > 1_000_000;
 # Three tables, of which one is filled while another one waits to be emptied.
-my $limit = $rows > 1_000_000 ? 1024 * 2**20 : 12 * 2**20;
-cmp_ok($sizes[-1], '<', $limit, 'the tables do not grow');
+my $limit = $rows > 1_000_000 ? 1024 * 2**20 : 4 * 2**20;
+# They are emptied once a second, so quick rows may all be there when the last one is sent.
+ok(KafkaFdw::Test->wait_until(sub { return size() < $limit; }), 'the tables do not grow') or diag size();
 $node->safe_psql('postgres', q{SELECT kafka_relay_stop('kafka')});
 KafkaFdw::Test->becomes_true($node, "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_type = 'kafka_fdw relay')",
 	'the relay ends, which has its last counts reported', 'kafka_relays');
