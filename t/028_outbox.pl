@@ -235,7 +235,9 @@ sql(q{ALTER SCHEMA elsewhere RENAME TO public});
 enqueue(q('names'));
 wait_for_empty_outbox('as they were');
 
-# Killed, it comes again by itself; its server's restart needs a message without preloading.
+# Killed, it comes again by itself; its server's restart needs a message without preloading. Those that
+# were started above wait a second for its place, and one of them would take it.
+wait_for('it is alone', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'kafka_fdw relay'});
 kill 'TERM', sql('SELECT pid FROM kafka_relays');
 wait_for('terminated', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'kafka_fdw relay'});
 is(sql('SELECT state FROM kafka_relays'), 'down', 'kafka_relays says that it is down');
