@@ -39,26 +39,14 @@ release_answers(AdminCall *call)
 	call->options = NULL;
 }
 
-/*
- * Give the handle back. One with a request still under way is not used again: its answer would find
- * nobody.
- */
+/* Give the handle back. */
 static void
 release_handle(AdminCall *call)
 {
 	release_answers(call);
-	if (call->queue)
-	{
-		rd_kafka_queue_io_event_enable(call->queue, -1, NULL, 0);
-		rd_kafka_queue_destroy(call->queue);
-	}
-	call->queue = NULL;
 	if (call->handle)
-	{
-		if (call->waiting)
-			call->handle->stale = true;
-		KafkaConnectionCheckin(call->handle);
-	}
+		KafkaConnectionCloseAnswers(call->handle, call->queue, call->waiting);
+	call->queue = NULL;
 	call->handle = NULL;
 	call->waiting = false;
 }
@@ -161,8 +149,6 @@ kafka_admin_begin(FunctionCallInfo fcinfo, const AdminFunction *function)
 void
 kafka_admin_open(AdminCall *call, bool read_committed)
 {
-	static const uint64 one = 1;
-
 	if (call->ends == 0)
 	{
 		call->ends = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
@@ -172,8 +158,7 @@ kafka_admin_open(AdminCall *call, bool read_committed)
 	release_handle(call);
 	call->server->read_committed = read_committed;
 	call->handle = KafkaConnectionCheckout(call->server, KAFKA_HANDLE_SMALL);
-	call->queue = rd_kafka_queue_new(call->handle->rk);
-	rd_kafka_queue_io_event_enable(call->queue, call->handle->efd, &one, sizeof(one));
+	call->queue = KafkaConnectionOpenAnswers(call->handle);
 }
 
 void

@@ -105,6 +105,16 @@ extern void KafkaConnectionForgetTopic(KafkaHandle *handle);
  */
 extern bool KafkaConnectionWait(KafkaHandle *handle, int64 timeout_ms);
 
+/* A queue for answers to requests of one's own, which wakes KafkaConnectionWait() too. */
+extern rd_kafka_queue_t *KafkaConnectionOpenAnswers(KafkaHandle *handle);
+
+/*
+ * Let go of it, where there is one, and give the handle back. One with an answer still to come is not
+ * used again: that would find nobody. Does not throw.
+ */
+extern void KafkaConnectionCloseAnswers(KafkaHandle *handle, rd_kafka_queue_t *answers,
+										bool waiting);
+
 /*
  * Handle what librdkafka has to say beside messages: logs go to the server log at DEBUG1, errors
  * are remembered in the handle, delivery reports go to on_report.

@@ -79,6 +79,29 @@ KafkaConnectionWait(KafkaHandle *handle, int64 timeout_ms)
 	return nevents > 0;
 }
 
+rd_kafka_queue_t *
+KafkaConnectionOpenAnswers(KafkaHandle *handle)
+{
+	static const uint64 one = 1;
+	rd_kafka_queue_t *answers = rd_kafka_queue_new(handle->rk);
+
+	rd_kafka_queue_io_event_enable(answers, handle->efd, &one, sizeof(one));
+	return answers;
+}
+
+void
+KafkaConnectionCloseAnswers(KafkaHandle *handle, rd_kafka_queue_t *answers, bool waiting)
+{
+	if (answers)
+	{
+		rd_kafka_queue_io_event_enable(answers, -1, NULL, 0);
+		rd_kafka_queue_destroy(answers);
+	}
+	if (waiting)
+		handle->stale = true;
+	KafkaConnectionCheckin(handle);
+}
+
 /* Copy the line, give the event back, and only then report: even a LOG may jump out. */
 static void
 serve_log(KafkaHandle *handle, rd_kafka_event_t *event)

@@ -40,7 +40,7 @@ struct KafkaGroup
 	char	   *failure;		/* of the last commit; NULL: it went well */
 };
 
-/* The context's callback. A handle with a request under way is not used again. */
+/* The context's callback. */
 static void
 release_group(void *arg)
 {
@@ -49,25 +49,15 @@ release_group(void *arg)
 	if (group->offsets)
 		rd_kafka_topic_partition_list_destroy(group->offsets);
 	group->offsets = NULL;
-	if (group->queue)
-	{
-		rd_kafka_queue_io_event_enable(group->queue, -1, NULL, 0);
-		rd_kafka_queue_destroy(group->queue);
-	}
-	group->queue = NULL;
 	if (group->handle)
-	{
-		if (group->waiting)
-			group->handle->stale = true;
-		KafkaConnectionCheckin(group->handle);
-	}
+		KafkaConnectionCloseAnswers(group->handle, group->queue, group->waiting);
+	group->queue = NULL;
 	group->handle = NULL;
 }
 
 KafkaGroup *
 KafkaGroupOpen(const KafkaServer *server, const char *group_name, const char *topic)
 {
-	static const uint64 one = 1;
 	KafkaGroup *group = palloc0(sizeof(KafkaGroup));
 	const char *name = group_name;
 	Size		len = strlen(group_name);
@@ -81,8 +71,7 @@ KafkaGroupOpen(const KafkaServer *server, const char *group_name, const char *to
 	group->callback.arg = group;
 	MemoryContextRegisterResetCallback(group->cxt, &group->callback);
 	group->handle = KafkaConnectionCheckout(&group->server, KAFKA_HANDLE_SMALL);
-	group->queue = rd_kafka_queue_new(group->handle->rk);
-	rd_kafka_queue_io_event_enable(group->queue, group->handle->efd, &one, sizeof(one));
+	group->queue = KafkaConnectionOpenAnswers(group->handle);
 	group->offsets = rd_kafka_topic_partition_list_new(1);
 	return group;
 }

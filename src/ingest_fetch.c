@@ -8,7 +8,6 @@
  */
 #include "postgres.h"
 
-#include "access/xact.h"
 #include "storage/lmgr.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -142,15 +141,8 @@ check_reaches(const KafkaFetcher *fetcher, const KafkaPlace *place)
 		KafkaConsumer *probe;
 		KafkaSnapshot *high;
 		int64		end = 0;
-		bool		alone = !IsTransactionState();
 
-		if (alone)
-			StartTransactionCommand();
-		MemoryContextSwitchTo(fetcher->cxt);
 		probe = KafkaConsumerOpen(fetcher->table->server, fetcher->table->topic, false, false);
-		if (alone)
-			CommitTransactionCommand();
-		MemoryContextSwitchTo(fetcher->cxt);
 		high = KafkaConsumerSnapshot(probe);
 		for (int i = 0; i < high->npartitions; i++)
 		{
@@ -392,25 +384,21 @@ KafkaFetcherAdvance(KafkaFetcher *fetcher)
 	}
 }
 
-KafkaConsumer *
-KafkaFetcherProbe(const KafkaFetcher *fetcher)
-{
-	return KafkaConsumerOpen(fetcher->table->server, fetcher->table->topic,
-							 fetcher->table->read_committed, false);
-}
-
 /*
  * A leader that is frozen, or behind a network that drops what it should deliver, answers neither with
  * messages nor with an error, for as long as librdkafka waits for an answer (a minute); and until then
  * nobody asks who else leads. Who is behind with other messages is not meant.
  */
 bool
-KafkaFetcherLook(KafkaFetcher *fetcher, KafkaConsumer *probe)
+KafkaFetcherLook(KafkaFetcher *fetcher)
 {
+	KafkaConsumer *probe = KafkaConsumerOpen(fetcher->table->server, fetcher->table->topic,
+											 fetcher->table->read_committed, false);
 	KafkaSnapshot *now = KafkaConsumerSnapshot(probe);
 	bool		emptied = fetcher->emptied;
 	int			n = 0;
 
+	KafkaConsumerClose(probe);
 	fetcher->emptied = false;
 	for (int i = 0; i < now->npartitions; i++)
 	{

@@ -86,10 +86,9 @@ extern void KafkaFetcherAdvance(KafkaFetcher *fetcher);
 /*
  * Look at the topic again: the ends of its partitions. False where a fetcher has to be opened anew: the
  * topic has other partitions than before, or one of them has given nothing since the last look though it
- * had something by then. "probe" is a consumer that KafkaFetcherProbe has opened, in a transaction.
+ * had something by then. Needs no transaction.
  */
-extern KafkaConsumer *KafkaFetcherProbe(const KafkaFetcher *fetcher);
-extern bool KafkaFetcherLook(KafkaFetcher *fetcher, KafkaConsumer *probe);
+extern bool KafkaFetcherLook(KafkaFetcher *fetcher);
 
 extern const KafkaTable *KafkaFetcherTable(const KafkaFetcher *fetcher);
 

@@ -280,13 +280,12 @@ prepare_wake_up(WakeUp *wake_up, bool two_phase)
 		return;
 	handle = read_relay(wake_up->serverid, wake_up->mapping, &wanted);
 	KafkaWorkerLockTag(&tag, wake_up->serverid, wake_up->mapping, KAFKA_RELAY_RUNNING);
-	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+	if (KafkaWorkerHolds(&tag))
 	{
 		/* It runs; one that is just starting has yet to look for the first time. */
 		wake_up->signal = make_link(wake_up->serverid, wake_up->mapping, handle);
 		return;
 	}
-	LockRelease(&tag, ExclusiveLock, false);
 	if (!wanted || kafka_mode != KAFKA_MODE_ON)
 		return;
 

@@ -139,10 +139,7 @@ is_running(int32 id, int number)
 	LOCKTAG		tag;
 
 	KafkaWorkerSubscriptionLockTag(&tag, id, number, KAFKA_SUBSCRIPTION_RUNNING);
-	if (LockAcquire(&tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
-		return true;
-	(void) LockRelease(&tag, ExclusiveLock, false);
-	return false;
+	return KafkaWorkerHolds(&tag);
 }
 
 /* The row of a worker that has never run; its error is visible as that of the subscription. */
@@ -271,9 +268,9 @@ start_workers(const AtCommit *entry)
 	}
 }
 
-/* Start workers of all subscriptions that are to run, the first of each one first. */
-static void
-start_missing(void)
+/* The first of each subscription first. */
+void
+KafkaSubscriptionStartAll(void)
 {
 	Oid			types[] = {INT8OID, OIDOID};
 	Datum		values[] = {Int64GetDatum((int64) GetSystemIdentifier()),
@@ -298,12 +295,6 @@ start_missing(void)
 		break;
 	}
 	kafka_access_end(&access);
-}
-
-void
-KafkaSubscriptionStartAll(void)
-{
-	start_missing();
 }
 
 /*
@@ -346,7 +337,7 @@ revive(void)
 		return;
 	revival_due = false;
 	if (has_subscriptions())
-		start_missing();
+		KafkaSubscriptionStartAll();
 }
 
 /* Whoever commits it would not know of the workers. Those that run notice a change by themselves. */

@@ -320,18 +320,12 @@ load(Worker *worker)
 static void
 look_at_topic(Worker *worker)
 {
-	KafkaConsumer *probe;
 	KafkaSubscription *now;
 	bool		same;
 
 	KafkaIngestBatchReset(worker->batch);	/* it is stored */
 	worker->phase = PHASE_FETCH;
-	StartTransactionCommand();
-	MemoryContextSwitchTo(worker->cycle_context);
-	probe = KafkaFetcherProbe(worker->fetcher);
-	commit_transaction(worker);
-	same = KafkaFetcherLook(worker->fetcher, probe);
-	KafkaConsumerClose(probe);
+	same = KafkaFetcherLook(worker->fetcher);
 	worker->looked_at = GetCurrentTimestamp();
 	if (!same)
 	{

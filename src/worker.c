@@ -30,6 +30,15 @@ KafkaWorkerSubscriptionLockTag(LOCKTAG *tag, int32 id, int number, KafkaSubscrip
 	SET_LOCKTAG_ADVISORY(*tag, MyDatabaseId, (uint32) id, (uint32) number, LOCK_CLASS + (int) lock);
 }
 
+bool
+KafkaWorkerHolds(const LOCKTAG *tag)
+{
+	if (LockAcquire(tag, ExclusiveLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
+		return true;
+	(void) LockRelease(tag, ExclusiveLock, false);
+	return false;
+}
+
 void
 KafkaWorkerFill(BackgroundWorker *worker, const char *function, const char *name, int restart)
 {

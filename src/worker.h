@@ -47,6 +47,9 @@ extern void KafkaWorkerSubscriptionLockTag(LOCKTAG *tag, int32 id, int number,
 
 extern void KafkaWorkerLockTag(LOCKTAG *tag, Oid serverid, Oid mapping, KafkaRelayLock lock);
 
+/* In a transaction: whether somebody else holds a lock, which is taken for a moment to find out. */
+extern bool KafkaWorkerHolds(const LOCKTAG *tag);
+
 /*
  * A worker that runs a function of ours with a connection to a database, as soon as the server is no
  * standby. restart: seconds after which one that failed is started again, or BGW_NEVER_RESTART.

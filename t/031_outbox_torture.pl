@@ -113,10 +113,7 @@ while (time < $end)
 	$struck{$blow}++;
 }
 stop_clients();
-# Their backends would not notice before they have something to say.
-$node->poll_query_until('postgres', q{
-	SELECT count(pg_terminate_backend(pid)) = 0 FROM pg_stat_activity
-	WHERE query LIKE 'CALL work%' AND pid <> pg_backend_pid()}) or die 'the clients do not end';
+KafkaFdw::Test->end_sessions($node, 'CALL work%');
 note join ', ', map { "$_: $struck{$_}" } sort keys %struck;
 
 #----------------------------------------------------------------------

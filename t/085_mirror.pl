@@ -141,9 +141,7 @@ foreach my $client (@clients)
 	kill 'KILL', -$pid;			# the shell, which setsid has made a group's first, and its psql
 	$client->finish;
 }
-$origin->poll_query_until('postgres', q{
-	SELECT count(pg_terminate_backend(pid)) = 0 FROM pg_stat_activity
-	WHERE query LIKE 'CALL work%' AND pid <> pg_backend_pid()}) or die 'the clients do not end';
+KafkaFdw::Test->end_sessions($origin, 'CALL work%');
 note join ', ', map { "$_: $struck{$_}" } sort keys %struck;
 
 #----------------------------------------------------------------------

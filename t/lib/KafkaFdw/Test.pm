@@ -188,6 +188,18 @@ sub start_killed
 	return;
 }
 
+# End the sessions with such a query, whose clients are dead: they would not notice before they have
+# something to say.
+sub end_sessions
+{
+	my ($class, $node, $query) = @_;
+
+	$node->poll_query_until('postgres', qq{
+		SELECT count(pg_terminate_backend(pid)) = 0 FROM pg_stat_activity
+		WHERE query LIKE '$query' AND pid <> pg_backend_pid()}) or die 'the sessions do not end';
+	return;
+}
+
 # Wait until a condition holds, at most so many seconds (default: the tests' timeout); whether it does.
 sub wait_until
 {
