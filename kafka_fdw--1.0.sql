@@ -567,15 +567,11 @@ CREATE TABLE @extschema@.kafka_subscription (
     system_identifier pg_catalog.int8 NOT NULL,
     databaseid pg_catalog.oid NOT NULL,
     last_error pg_catalog.text,
+    last_error_shown pg_catalog.text,   -- to those who only monitor, where the error may quote messages
     last_error_at pg_catalog.timestamptz
 );
 COMMENT ON TABLE @extschema@.kafka_subscription
     IS 'what is taken from Kafka, where to, and as whom; see the view kafka_subscriptions';
-ALTER TABLE @extschema@.kafka_subscription ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own_rows ON @extschema@.kafka_subscription FOR SELECT
-    USING (pg_catalog.pg_has_role(owner::pg_catalog.oid, 'USAGE')
-           OR pg_catalog.pg_has_role('pg_monitor', 'USAGE'));
-GRANT SELECT ON @extschema@.kafka_subscription TO PUBLIC;
 
 CREATE TABLE @extschema@.kafka_subscription_offset (
     subscription pg_catalog.int4 NOT NULL,
@@ -593,13 +589,6 @@ CREATE TABLE @extschema@.kafka_subscription_offset (
 );
 COMMENT ON TABLE @extschema@.kafka_subscription_offset
     IS 'how far a subscription has come in each partition: changed in the transaction that stores the messages';
-ALTER TABLE @extschema@.kafka_subscription_offset ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own_rows ON @extschema@.kafka_subscription_offset FOR SELECT
-    USING (EXISTS (SELECT FROM @extschema@.kafka_subscription s
-                   WHERE s.id OPERATOR(pg_catalog.=) subscription));
--- Not the hash: by it those who monitor could guess at messages.
-GRANT SELECT (subscription, partition, next_offset, end_offset, rows, batches, last_success, last_offset, unverified)
-    ON @extschema@.kafka_subscription_offset TO PUBLIC;
 
 -- Each worker has a row, so that none waits for another. What a dump had of them would mean nothing.
 CREATE TABLE @extschema@.kafka_subscription_worker (
@@ -607,6 +596,7 @@ CREATE TABLE @extschema@.kafka_subscription_worker (
     number pg_catalog.int4 NOT NULL,
     pid pg_catalog.int4,
     error pg_catalog.text,
+    error_shown pg_catalog.text,
     error_at pg_catalog.timestamptz,
     group_error pg_catalog.text,
     group_error_at pg_catalog.timestamptz,
@@ -614,17 +604,13 @@ CREATE TABLE @extschema@.kafka_subscription_worker (
 );
 COMMENT ON TABLE @extschema@.kafka_subscription_worker
     IS 'the processes of the subscriptions, and what each of them tries again';
-ALTER TABLE @extschema@.kafka_subscription_worker ENABLE ROW LEVEL SECURITY;
-CREATE POLICY own_rows ON @extschema@.kafka_subscription_worker FOR SELECT
-    USING (EXISTS (SELECT FROM @extschema@.kafka_subscription s
-                   WHERE s.id OPERATOR(pg_catalog.=) subscription));
-GRANT SELECT ON @extschema@.kafka_subscription_worker TO PUBLIC;
 
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_subscription', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_subscription_offset', '');
 SELECT pg_catalog.pg_extension_config_dump('@extschema@.kafka_subscription_id', '');
 
-CREATE VIEW @extschema@.kafka_subscriptions WITH (security_invoker = true) AS
+-- The tables are nobody's to read: by the hash of a message one could guess at it, and an error of its storing may quote it.
+CREATE VIEW @extschema@.kafka_subscriptions WITH (security_barrier = true) AS
     SELECT s.name, s.owner, s.source, s.target, s.command,
            CASE WHEN s.system_identifier <> c.system_identifier OR s.databaseid <> d.oid THEN 'fenced'
                 WHEN s.state = 'running' AND w.error IS NOT NULL THEN 'retrying'
@@ -632,13 +618,14 @@ CREATE VIEW @extschema@.kafka_subscriptions WITH (security_invoker = true) AS
                 ELSE s.state END AS state,
            s.workers, w.pids[1] AS pid, w.pids,
            o.partitions, o.offsets, o.lag, o.rows, o.batches,
-           COALESCE(s.last_error, w.error, w.group_error) AS last_error,
+           COALESCE(CASE WHEN NOT own.own THEN s.last_error_shown END, s.last_error, w.error, w.group_error) AS last_error,
            COALESCE(s.last_error_at, w.error_at, w.group_error_at) AS last_error_at,
            o.last_success, s."group"
     FROM @extschema@.kafka_subscription s
     CROSS JOIN pg_catalog.pg_control_system() c
     CROSS JOIN (SELECT oid FROM pg_catalog.pg_database
                 WHERE datname = pg_catalog.current_database()) d
+    CROSS JOIN LATERAL (SELECT pg_catalog.pg_has_role(s.owner::pg_catalog.oid, 'USAGE') AS own) own
     CROSS JOIN LATERAL (
         SELECT pg_catalog.count(*)::pg_catalog.int4 AS partitions,
                pg_catalog.jsonb_object_agg(p.partition, p.next_offset) AS offsets,
@@ -650,7 +637,7 @@ CREATE VIEW @extschema@.kafka_subscriptions WITH (security_invoker = true) AS
         FROM @extschema@.kafka_subscription_offset p WHERE p.subscription = s.id) o
     CROSS JOIN LATERAL (
         SELECT pg_catalog.array_agg(a.pid ORDER BY x.number) FILTER (WHERE a.pid IS NOT NULL) AS pids,
-               (pg_catalog.array_agg(x.error ORDER BY x.error_at DESC)
+               (pg_catalog.array_agg(COALESCE(CASE WHEN NOT own.own THEN x.error_shown END, x.error) ORDER BY x.error_at DESC)
                 FILTER (WHERE x.error IS NOT NULL))[1] AS error,
                pg_catalog.max(x.error_at) AS error_at,
                (pg_catalog.array_agg(x.group_error ORDER BY x.group_error_at DESC)
@@ -658,7 +645,8 @@ CREATE VIEW @extschema@.kafka_subscriptions WITH (security_invoker = true) AS
                pg_catalog.max(x.group_error_at) AS group_error_at
         FROM @extschema@.kafka_subscription_worker x
         LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = x.pid AND a.datid = d.oid
-        WHERE x.subscription = s.id) w;
+        WHERE x.subscription = s.id) w
+    WHERE own.own OR pg_catalog.pg_has_role('pg_monitor', 'USAGE');
 COMMENT ON VIEW @extschema@.kafka_subscriptions
     IS 'the subscriptions, what they are doing and how far they have come; a role sees its own; contacts nobody';
 COMMENT ON COLUMN @extschema@.kafka_subscriptions.name IS 'its name';
@@ -675,7 +663,7 @@ COMMENT ON COLUMN @extschema@.kafka_subscriptions.offsets IS 'the next offset of
 COMMENT ON COLUMN @extschema@.kafka_subscriptions.lag IS 'messages that it has not taken yet, as of its last look';
 COMMENT ON COLUMN @extschema@.kafka_subscriptions.rows IS 'rows stored so far';
 COMMENT ON COLUMN @extschema@.kafka_subscriptions.batches IS 'batches so far';
-COMMENT ON COLUMN @extschema@.kafka_subscriptions.last_error IS 'what went wrong last';
+COMMENT ON COLUMN @extschema@.kafka_subscriptions.last_error IS 'what went wrong last; of an error of the data those who only monitor see the SQLSTATE';
 COMMENT ON COLUMN @extschema@.kafka_subscriptions.last_error_at IS 'when';
 COMMENT ON COLUMN @extschema@.kafka_subscriptions.last_success IS 'when a batch was stored last';
 COMMENT ON COLUMN @extschema@.kafka_subscriptions."group" IS 'the consumer group to which its offsets are committed as well; NULL: none';

@@ -372,6 +372,12 @@ KafkaFetcherPosition(const KafkaFetcher *fetcher, int i)
 }
 
 void
+KafkaFetcherLocate(KafkaFetcher *fetcher, int i, ItemPointer row)
+{
+	fetcher->places[i].row = *row;
+}
+
+void
 KafkaFetcherAdvance(KafkaFetcher *fetcher)
 {
 	for (int i = 0; i < fetcher->nplaces; i++)

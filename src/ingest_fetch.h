@@ -5,6 +5,8 @@
 #ifndef KAFKA_INGEST_FETCH_H
 #define KAFKA_INGEST_FETCH_H
 
+#include "storage/itemptr.h"
+
 #include "consumer.h"
 #include "ingest_batch.h"
 #include "ingest_mark.h"
@@ -20,6 +22,7 @@ typedef struct KafkaPlace
 	int64		end;			/* the partition's end, as of the last look at it */
 	int64		behind_at;		/* "next" then, if the end lay behind it; else -1 */
 	bool		stored;			/* "next" is in the catalogue; else the partition is new */
+	ItemPointerData row;		/* where in the catalogue, as of the last look at it */
 	KafkaMark	mark;			/* of the last message before "next" */
 	bool		unverified;		/* the mark was not found any more */
 } KafkaPlace;
@@ -79,6 +82,9 @@ extern void KafkaFetcherFetch(KafkaFetcher *fetcher, const KafkaIngestLimits *li
  */
 extern const KafkaPlace *KafkaFetcherPlaces(const KafkaFetcher *fetcher, int *nplaces);
 extern int64 KafkaFetcherPosition(const KafkaFetcher *fetcher, int i);
+
+/* Note where the catalogue has a place. */
+extern void KafkaFetcherLocate(KafkaFetcher *fetcher, int i, ItemPointer row);
 
 /* What was fetched is stored. */
 extern void KafkaFetcherAdvance(KafkaFetcher *fetcher);

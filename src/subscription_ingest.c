@@ -389,7 +389,7 @@ store_part(const KafkaSubscription *subscription, const KafkaTable *table,
 }
 
 int64
-kafka_subscription_store_batch(const KafkaSubscription *subscription, const KafkaFetcher *fetcher,
+kafka_subscription_store_batch(const KafkaSubscription *subscription, KafkaFetcher *fetcher,
 							   KafkaIngestBatch *batch, bool own)
 {
 	int			n = KafkaIngestBatchCount(batch);
@@ -412,7 +412,7 @@ kafka_subscription_store_batch(const KafkaSubscription *subscription, const Kafk
 }
 
 bool
-kafka_subscription_agrees(const KafkaSubscription *subscription, const KafkaFetcher *fetcher)
+kafka_subscription_agrees(const KafkaSubscription *subscription, KafkaFetcher *fetcher)
 {
 	const KafkaTable *table = KafkaFetcherTable(fetcher);
 	const KafkaPlace *places;
@@ -430,6 +430,7 @@ kafka_subscription_agrees(const KafkaSubscription *subscription, const KafkaFetc
 			subscription->places[nstored].partition != places[i].partition ||
 			subscription->places[nstored].next != places[i].next)
 			return false;
+		KafkaFetcherLocate(fetcher, i, &subscription->places[nstored].row);
 		nstored++;
 	}
 	return nstored == subscription->nplaces;

@@ -41,6 +41,12 @@ typedef struct KafkaSubscription
 extern KafkaSubscription *kafka_subscription_find(const char *name);
 extern KafkaSubscription *kafka_subscription_get(int32 id);
 
+/*
+ * The same with these places alone, if they still are where they were when they were located; else with
+ * all. It costs the same however many versions of them an old snapshot keeps.
+ */
+extern KafkaSubscription *kafka_subscription_get_located(int32 id, const KafkaPlace *places, int nplaces);
+
 /* The number of the new row. Places are its first offsets. */
 typedef struct KafkaNewSubscription
 {
@@ -60,8 +66,11 @@ extern void kafka_subscription_set_state(int32 id, const char *state);
 /* Forget what went wrong, and the marks that are gone. */
 extern void kafka_subscription_forget_errors(int32 id);
 
-/* Note an error that stops the subscription. */
-extern void kafka_subscription_note_stop(int32 id, const char *message);
+/*
+ * Note an error that stops the subscription. "shown" is what pg_monitor sees, where the error may quote
+ * messages; NULL: the same.
+ */
+extern void kafka_subscription_note_stop(int32 id, const char *error, const char *shown);
 
 /* Set the next offsets of partitions and forget their marks; where these are "all", forget others. */
 extern void kafka_subscription_seek(int32 id, const KafkaPlace *places, int nplaces, bool all);
@@ -72,15 +81,15 @@ extern void kafka_subscription_seek(int32 id, const KafkaPlace *places, int npla
  * where the offsets in the catalogue are not those that the fetcher began at: somebody else has
  * taken the same messages, or was told to go elsewhere.
  */
-extern void kafka_subscription_advance(int32 id, const KafkaFetcher *fetcher,
+extern void kafka_subscription_advance(int32 id, KafkaFetcher *fetcher,
 									   const KafkaIngestBatch *batch, int64 rows);
 
 /* Store which of the fetcher's partitions are unverified, where that has changed. */
 extern void kafka_subscription_note_unverified(const KafkaSubscription *subscription,
-											   const KafkaFetcher *fetcher);
+											   KafkaFetcher *fetcher);
 
 /* Store the ends of the partitions, which the lag is counted from. */
-extern void kafka_subscription_store_ends(int32 id, const KafkaFetcher *fetcher);
+extern void kafka_subscription_store_ends(int32 id, KafkaFetcher *fetcher);
 
 /* Put a message aside as a dead letter, with the reason; the topic is the one it was read from. */
 extern void kafka_subscription_bury(const KafkaSubscription *subscription, const char *topic,
@@ -112,8 +121,7 @@ extern void kafka_subscription_check_statement(const KafkaSubscription *subscrip
  * the commit runs as the owner too: the caller switches back when that is over.
  */
 extern int64 kafka_subscription_store_batch(const KafkaSubscription *subscription,
-											const KafkaFetcher *fetcher, KafkaIngestBatch *batch,
-											bool own);
+											KafkaFetcher *fetcher, KafkaIngestBatch *batch, bool own);
 
 /*
  * What a batch's statement is surrounded by: the owner's rights and the settings of subscribe time.
@@ -160,9 +168,11 @@ extern char *kafka_subscription_try_rows(const KafkaSubscription *subscription,
 										 const KafkaTable *table, const KafkaIngestBatch *batch,
 										 int64 *nrows);
 
-/* True where the fetcher reads what the catalogue says, from where it says. */
-extern bool kafka_subscription_agrees(const KafkaSubscription *subscription,
-									  const KafkaFetcher *fetcher);
+/*
+ * True where the fetcher reads what the catalogue says, from where it says; its places are located
+ * then.
+ */
+extern bool kafka_subscription_agrees(const KafkaSubscription *subscription, KafkaFetcher *fetcher);
 
 /*
  * Held while batches are stored or offsets changed: shared by the workers, whose partitions differ, and
@@ -185,8 +195,11 @@ extern bool kafka_subscription_is_wanted(const KafkaSubscription *subscription);
 extern bool kafka_subscription_enter(int32 id, int number);
 extern void kafka_subscription_leave(int32 id, int number);
 
-/* A worker's error that it tries again, or of its commits to the group; NULL: it is over. */
-extern void kafka_subscription_note_retry(int32 id, int number, const char *error);
+/*
+ * A worker's error that it tries again, or of its commits to the group; NULL: it is over. "shown" as below.
+ */
+extern void kafka_subscription_note_retry(int32 id, int number, const char *error,
+										  const char *shown);
 extern void kafka_subscription_note_group(int32 id, int number, const char *error);
 
 /*

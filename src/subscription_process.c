@@ -96,36 +96,46 @@ kafka_subscription_leave(int32 id, int number)
 	kafka_access_end(&access);
 }
 
-/* Set one of the errors of a worker; true where it had another, or none. */
+/* Set a worker's error, and what those who only monitor see of it; true where it had another, or none. */
 static bool
-note_error(int32 id, int number, const char *column, const char *error)
+note_error(int32 id, int number, const char *error, const char *shown)
 {
-	Oid			types[] = {INT4OID, INT4OID, TEXTOID};
+	Oid			types[] = {INT4OID, INT4OID, TEXTOID, TEXTOID};
 	Datum		values[] = {Int32GetDatum(id), Int32GetDatum(number),
-	error ? CStringGetTextDatum(error) : (Datum) 0};
+		error ? CStringGetTextDatum(error) : (Datum) 0,
+	shown ? CStringGetTextDatum(shown) : (Datum) 0};
+	char		nulls[] = {' ', ' ', error ? ' ' : 'n', shown ? ' ' : 'n'};
 	KafkaAccess access = kafka_access_begin();
 	bool		changed;
 
-	kafka_access_execute(psprintf("UPDATE %1$s.kafka_subscription_worker SET %2$s = $3, "
-								  "%2$s_at = CASE WHEN $3 IS NOT NULL THEN clock_timestamp() END "
-								  "WHERE subscription = $1 AND number = $2 AND %2$s IS DISTINCT FROM $3",
-								  access.schema, column),
-						 3, types, values, error ? NULL : "  n", SPI_OK_UPDATE);
+	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_worker SET error = $3, error_shown = $4, "
+								  "error_at = CASE WHEN $3 IS NOT NULL THEN clock_timestamp() END "
+								  "WHERE subscription = $1 AND number = $2 AND error IS DISTINCT FROM $3",
+								  access.schema), 4, types, values, nulls, SPI_OK_UPDATE);
 	changed = SPI_processed > 0;
 	kafka_access_end(&access);
 	return changed;
 }
 
 void
-kafka_subscription_note_retry(int32 id, int number, const char *error)
+kafka_subscription_note_retry(int32 id, int number, const char *error, const char *shown)
 {
-	(void) note_error(id, number, "error", error);
+	(void) note_error(id, number, error, shown);
 }
 
 void
 kafka_subscription_note_group(int32 id, int number, const char *error)
 {
-	(void) note_error(id, number, "group_error", error);
+	Oid			types[] = {INT4OID, INT4OID, TEXTOID};
+	Datum		values[] = {Int32GetDatum(id), Int32GetDatum(number),
+	error ? CStringGetTextDatum(error) : (Datum) 0};
+	KafkaAccess access = kafka_access_begin();
+
+	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_worker SET group_error = $3, "
+								  "group_error_at = CASE WHEN $3 IS NOT NULL THEN clock_timestamp() END "
+								  "WHERE subscription = $1 AND number = $2 AND group_error IS DISTINCT FROM $3",
+								  access.schema), 3, types, values, error ? NULL : "  n", SPI_OK_UPDATE);
+	kafka_access_end(&access);
 }
 
 /* ------------------------------------------------------------------------
@@ -164,8 +174,8 @@ take_back(int32 id, int number, const char *error)
 	Datum		values[] = {Int32GetDatum(id), Int32GetDatum(number), CStringGetTextDatum(error)};
 	KafkaAccess access = kafka_access_begin();
 
-	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_worker SET error = NULL, error_at = NULL "
-								  "WHERE subscription = $1 AND number = $2 AND error = $3",
+	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_worker SET error = NULL, error_shown = NULL, "
+								  "error_at = NULL WHERE subscription = $1 AND number = $2 AND error = $3",
 								  access.schema), 3, types, values, NULL, SPI_OK_UPDATE);
 	kafka_access_end(&access);
 }
@@ -188,7 +198,7 @@ kafka_subscription_look_after(const KafkaSubscription *subscription, int number)
 	if (KafkaWorkerStartSubscription(subscription->id, next))
 		return;
 	make_row(subscription->id, next);
-	if (note_error(subscription->id, next, "error", error))
+	if (note_error(subscription->id, next, error, NULL))
 		ereport(LOG,
 				(errmsg("could not start worker %d of %d of subscription \"%s\": no background worker slot is free",
 						next + 1, subscription->workers, subscription->name),

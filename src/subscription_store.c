@@ -22,22 +22,49 @@
 #include "access.h"
 #include "subscription_private.h"
 
-static void
-read_places(const KafkaAccess *access, KafkaSubscription *subscription)
+/*
+ * A place has a new version with each batch, and while somebody has an old snapshot none of these goes away: an
+ * index leads through all of them. So who knows where a version is asks for it there; if it is not
+ * the newest any more it is not found. The other conditions are written such that they suit no index.
+ */
+#define ROW_IS "ctid = $3 AND subscription IS NOT DISTINCT FROM $1 AND partition IS NOT DISTINCT FROM $2"
+
+static Datum
+row_array(const KafkaPlace *places, int nplaces)
 {
-	Oid			types[] = {INT4OID};
-	Datum		values[] = {Int32GetDatum(subscription->id)};
+	Datum	   *values = palloc((nplaces + 1) * sizeof(Datum));
+	int			n = 0;
+
+	for (int i = 0; i < nplaces; i++)
+	{
+		if (places[i].stored)
+			values[n++] = PointerGetDatum(&places[i].row);
+	}
+	return PointerGetDatum(construct_array(values, n, TIDOID, sizeof(ItemPointerData), false,
+										   TYPALIGN_SHORT));
+}
+
+/* Read the places of a subscription; with "rows", an array of tid, those there. */
+static void
+read_places(const KafkaAccess *access, KafkaSubscription *subscription, const Datum *rows)
+{
+	Oid			types[] = {INT4OID, TIDARRAYOID};
+	Datum		values[] = {Int32GetDatum(subscription->id), rows ? *rows : (Datum) 0};
 
 	kafka_access_execute(psprintf("SELECT partition::int8, next_offset, end_offset, "
-								  "COALESCE(last_offset, -1), last_timestamp, last_hash, unverified::int4::int8 "
-								  "FROM %s.kafka_subscription_offset WHERE subscription = $1 ORDER BY 1",
-								  access->schema), 1, types, values, NULL, SPI_OK_SELECT);
+								  "COALESCE(last_offset, -1), last_timestamp, last_hash, "
+								  "unverified::int4::int8, ctid FROM %s.kafka_subscription_offset WHERE %s ORDER BY 1",
+								  access->schema,
+								  rows ? "ctid = ANY ($2) AND subscription IS NOT DISTINCT FROM $1"
+								  : "subscription = $1"),
+						 rows ? 2 : 1, types, values, NULL, SPI_OK_SELECT);
 	subscription->nplaces = (int) SPI_processed;
 	subscription->places = MemoryContextAllocZero(access->cxt,
 												  (SPI_processed + 1) * sizeof(KafkaPlace));
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		KafkaPlace *place = &subscription->places[i];
+		bool		isnull;
 
 		place->partition = (int32) kafka_access_int(i, 1);
 		place->next = place->from = kafka_access_int(i, 2);
@@ -46,8 +73,29 @@ read_places(const KafkaAccess *access, KafkaSubscription *subscription)
 		place->mark.timestamp = kafka_access_int(i, 5);
 		place->mark.hash = (uint64) kafka_access_int(i, 6);
 		place->unverified = kafka_access_int(i, 7) != 0;
+		place->row = *(ItemPointer) DatumGetPointer(kafka_access_column(i, 8, &isnull));
 		place->stored = true;
 	}
+}
+
+/* The same for those that are where they were; false if one is not. */
+static bool
+read_located(const KafkaAccess *access, KafkaSubscription *subscription, const KafkaPlace *places,
+			 int nplaces)
+{
+	Datum		rows = row_array(places, nplaces);
+	int			n = 0;
+
+	read_places(access, subscription, &rows);
+	for (int i = 0; i < nplaces; i++)
+	{
+		if (!places[i].stored)
+			continue;
+		if (n >= subscription->nplaces || subscription->places[n].partition != places[i].partition)
+			return false;
+		n++;
+	}
+	return n == subscription->nplaces;
 }
 
 List *
@@ -97,9 +145,9 @@ read_key(const KafkaAccess *access, KafkaSubscription *subscription, int column)
 	MemoryContextSwitchTo(old);
 }
 
-/* The row that a condition on $1 finds. */
+/* The row that a condition on $1 finds; "places", where it is known that there are no others. */
 static KafkaSubscription *
-load(const char *condition, Oid type, Datum value)
+load(const char *condition, Oid type, Datum value, const KafkaPlace *places, int nplaces)
 {
 	KafkaAccess access = kafka_access_begin();
 	KafkaSubscription *subscription = NULL;
@@ -132,7 +180,8 @@ load(const char *condition, Oid type, Datum value)
 		subscription->dead_letters = kafka_access_int(0, 16) != 0;
 		subscription->upsert = kafka_access_int(0, 17) != 0;
 		read_key(&access, subscription, 18);
-		read_places(&access, subscription);
+		if (places == NULL || !read_located(&access, subscription, places, nplaces))
+			read_places(&access, subscription, NULL);
 	}
 	kafka_access_end(&access);
 	return subscription;
@@ -141,13 +190,19 @@ load(const char *condition, Oid type, Datum value)
 KafkaSubscription *
 kafka_subscription_find(const char *name)
 {
-	return load("name", TEXTOID, CStringGetTextDatum(name));
+	return load("name", TEXTOID, CStringGetTextDatum(name), NULL, 0);
 }
 
 KafkaSubscription *
 kafka_subscription_get(int32 id)
 {
-	return load("id", INT4OID, Int32GetDatum(id));
+	return load("id", INT4OID, Int32GetDatum(id), NULL, 0);
+}
+
+KafkaSubscription *
+kafka_subscription_get_located(int32 id, const KafkaPlace *places, int nplaces)
+{
+	return load("id", INT4OID, Int32GetDatum(id), places, nplaces);
 }
 
 static Datum
@@ -236,10 +291,10 @@ kafka_subscription_forget_errors(int32 id)
 	Datum		values[] = {Int32GetDatum(id)};
 	KafkaAccess access = kafka_access_begin();
 
-	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription SET last_error = NULL, last_error_at = NULL "
-								  "WHERE id = $1", access.schema), 1, types, values, NULL, SPI_OK_UPDATE);
-	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_worker SET error = NULL, error_at = NULL "
-								  "WHERE subscription = $1 AND error IS NOT NULL", access.schema),
+	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription SET last_error = NULL, last_error_shown = NULL, "
+								  "last_error_at = NULL WHERE id = $1", access.schema), 1, types, values, NULL, SPI_OK_UPDATE);
+	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_worker SET error = NULL, error_shown = NULL, "
+								  "error_at = NULL WHERE subscription = $1 AND error IS NOT NULL", access.schema),
 						 1, types, values, NULL, SPI_OK_UPDATE);
 	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_offset SET unverified = false, "
 								  "last_offset = NULL, last_timestamp = NULL, last_hash = NULL "
@@ -249,15 +304,17 @@ kafka_subscription_forget_errors(int32 id)
 }
 
 void
-kafka_subscription_note_stop(int32 id, const char *message)
+kafka_subscription_note_stop(int32 id, const char *error, const char *shown)
 {
-	Oid			types[] = {INT4OID, TEXTOID};
-	Datum		values[] = {Int32GetDatum(id), CStringGetTextDatum(message)};
+	Oid			types[] = {INT4OID, TEXTOID, TEXTOID};
+	Datum		values[] = {Int32GetDatum(id), CStringGetTextDatum(error),
+	shown ? CStringGetTextDatum(shown) : (Datum) 0};
 	KafkaAccess access = kafka_access_begin();
 
-	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription SET last_error = $2, last_error_at = now(), "
+	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription SET last_error = $2, last_error_shown = $3, last_error_at = now(), "
 								  "state = CASE WHEN state = 'running' THEN 'stopped' ELSE state END "
-								  "WHERE id = $1", access.schema), 2, types, values, NULL, SPI_OK_UPDATE);
+								  "WHERE id = $1", access.schema),
+						 3, types, values, shown ? NULL : "  n", SPI_OK_UPDATE);
 	kafka_access_end(&access);
 }
 
@@ -292,46 +349,67 @@ kafka_subscription_seek(int32 id, const KafkaPlace *places, int nplaces, bool al
 	kafka_access_end(&access);
 }
 
+/* What ROW_IS names: the first arguments of a statement that changes the row of a place. */
+#define ROW_TYPES INT4OID, INT4OID, TIDOID
+#define ROW_VALUES(id, place) \
+	Int32GetDatum(id), Int32GetDatum((place)->partition), PointerGetDatum(&(place)->row)
+
+/*
+ * A statement has changed, or made, at most one row, and returns its ctid: if it did, that is where the
+ * place is now.
+ */
+static bool
+has_changed(KafkaFetcher *fetcher, int i)
+{
+	bool		isnull;
+
+	if (SPI_processed != 1)
+		return false;
+	KafkaFetcherLocate(fetcher, i,
+					   (ItemPointer) DatumGetPointer(kafka_access_column(0, 1, &isnull)));
+	return true;
+}
+
 /* What a batch has done to a partition. */
 typedef struct Advance
 {
-	const KafkaPlace *place;
-	int64		next;
+	int			i;				/* among the fetcher's places */
 	int64		rows;
 	bool		is_batch;
 } Advance;
 
 /* Store one partition's place; its mark stays where the batch had no message of it. */
 static void
-advance_place(const KafkaAccess *access, int32 id, const Advance *advance, const KafkaMark *mark)
+advance_place(const KafkaAccess *access, int32 id, KafkaFetcher *fetcher, const Advance *advance,
+			  const KafkaMark *mark)
 {
-	const KafkaPlace *place = advance->place;
-	Oid			types[] = {INT4OID, INT4OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID,
-	INT8OID};
-	Datum		values[] = {Int32GetDatum(id), Int32GetDatum(place->partition),
-		Int64GetDatum(advance->next), Int64GetDatum(place->next), Int64GetDatum(advance->rows),
+	int			nplaces;
+	const KafkaPlace *place = &KafkaFetcherPlaces(fetcher, &nplaces)[advance->i];
+	Oid			types[] = {ROW_TYPES, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID, INT8OID};
+	Datum		values[] = {ROW_VALUES(id, place), Int64GetDatum(place->next),
+		Int64GetDatum(KafkaFetcherPosition(fetcher, advance->i)), Int64GetDatum(advance->rows),
 		Int64GetDatum(advance->is_batch ? 1 : 0), Int64GetDatum(mark->offset),
 	Int64GetDatum(mark->timestamp), Int64GetDatum((int64) mark->hash)};
 	bool		marked = mark->offset != KAFKA_NO_MARK;
 
 	if (place->stored)
-		kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_offset SET next_offset = $3, "
-									  "end_offset = GREATEST(end_offset, $3), rows = rows + $5, "
-									  "batches = batches + $6, last_success = now()%s "
-									  "WHERE subscription = $1 AND partition = $2 AND next_offset = $4",
+		kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_offset SET next_offset = $5, "
+									  "end_offset = GREATEST(end_offset, $5), rows = rows + $6, "
+									  "batches = batches + $7, last_success = now()%s "
+									  "WHERE " ROW_IS " AND next_offset = $4 RETURNING ctid",
 									  access->schema,
-									  marked ? ", last_offset = $7, last_timestamp = $8, last_hash = $9, "
+									  marked ? ", last_offset = $8, last_timestamp = $9, last_hash = $10, "
 									  "unverified = false" : ""),
-							 marked ? 9 : 6, types, values, NULL, SPI_OK_UPDATE);
+							 marked ? 10 : 7, types, values, NULL, SPI_OK_UPDATE_RETURNING);
 	else
 		kafka_access_execute(psprintf("INSERT INTO %s.kafka_subscription_offset "
 									  "(subscription, partition, next_offset, end_offset, rows, batches, last_success%s) "
-									  "SELECT $1, $2, $3, GREATEST($3, $4), $5, $6, now()%s "
-									  "ON CONFLICT DO NOTHING", access->schema,
+									  "SELECT $1, $2, $5, GREATEST($4, $5), $6, $7, now()%s "
+									  "ON CONFLICT DO NOTHING RETURNING ctid", access->schema,
 									  marked ? ", last_offset, last_timestamp, last_hash" : "",
-									  marked ? ", $7, $8, $9" : ""),
-							 marked ? 9 : 6, types, values, NULL, SPI_OK_INSERT);
-	if (SPI_processed != 1)
+									  marked ? ", $8, $9, $10" : ""),
+							 marked ? 10 : 7, types, values, NULL, SPI_OK_INSERT_RETURNING);
+	if (!has_changed(fetcher, advance->i))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("the subscription's offsets have been changed meanwhile"),
@@ -340,7 +418,7 @@ advance_place(const KafkaAccess *access, int32 id, const Advance *advance, const
 }
 
 void
-kafka_subscription_advance(int32 id, const KafkaFetcher *fetcher, const KafkaIngestBatch *batch,
+kafka_subscription_advance(int32 id, KafkaFetcher *fetcher, const KafkaIngestBatch *batch,
 						   int64 rows)
 {
 	KafkaAccess access = kafka_access_begin();
@@ -353,12 +431,9 @@ kafka_subscription_advance(int32 id, const KafkaFetcher *fetcher, const KafkaIng
 
 	for (int i = 0; i < nplaces; i++)
 	{
-		int64		next = KafkaFetcherPosition(fetcher, i);
-
-		if (next == places[i].next && places[i].stored)
+		if (KafkaFetcherPosition(fetcher, i) == places[i].next && places[i].stored)
 			continue;
-		advances[n].place = &places[i];
-		advances[n].next = next;
+		advances[n].i = i;
 		/* counted once */
 		advances[n].rows = n == 0 ? rows : 0;
 		advances[n].is_batch = n == 0 && KafkaIngestBatchCount(batch) > 0;
@@ -366,58 +441,54 @@ kafka_subscription_advance(int32 id, const KafkaFetcher *fetcher, const KafkaIng
 	}
 	KafkaIngestMarks(batch, partitions, marks, n);
 	for (int i = 0; i < n; i++)
-		advance_place(&access, id, &advances[i], &marks[i]);
-	kafka_access_end(&access);
-}
-
-static void
-set_unverified(int32 id, const KafkaPlace *place)
-{
-	Oid			types[] = {INT4OID, INT4OID, INT8OID, BOOLOID};
-	Datum		values[] = {Int32GetDatum(id), Int32GetDatum(place->partition),
-	Int64GetDatum(place->mark.offset), BoolGetDatum(place->unverified)};
-	KafkaAccess access = kafka_access_begin();
-
-	kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_offset SET unverified = $4 "
-								  "WHERE subscription = $1 AND partition = $2 AND last_offset = $3",
-								  access.schema), 4, types, values, NULL, SPI_OK_UPDATE);
+		advance_place(&access, id, fetcher, &advances[i], &marks[i]);
 	kafka_access_end(&access);
 }
 
 void
-kafka_subscription_note_unverified(const KafkaSubscription *subscription,
-								   const KafkaFetcher *fetcher)
+kafka_subscription_note_unverified(const KafkaSubscription *subscription, KafkaFetcher *fetcher)
 {
+	KafkaAccess access = kafka_access_begin();
 	int			nplaces;
 	const KafkaPlace *places = KafkaFetcherPlaces(fetcher, &nplaces);
 
 	/* Both are ascending, and what the catalogue has the fetcher has, too. */
 	for (int i = 0, j = 0; i < nplaces && j < subscription->nplaces; i++)
 	{
+		Oid			types[] = {ROW_TYPES, INT8OID, BOOLOID};
+		Datum		values[] = {ROW_VALUES(subscription->id, &places[i]),
+		Int64GetDatum(places[i].mark.offset), BoolGetDatum(places[i].unverified)};
+
 		if (places[i].partition != subscription->places[j].partition)
 			continue;
 		if (places[i].unverified != subscription->places[j].unverified)
-			set_unverified(subscription->id, &places[i]);
+		{
+			kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_offset SET unverified = $5 "
+										  "WHERE " ROW_IS " AND last_offset = $4 RETURNING ctid",
+										  access.schema), 5, types, values, NULL, SPI_OK_UPDATE_RETURNING);
+			(void) has_changed(fetcher, i);
+		}
 		j++;
 	}
+	kafka_access_end(&access);
 }
 
 void
-kafka_subscription_store_ends(int32 id, const KafkaFetcher *fetcher)
+kafka_subscription_store_ends(int32 id, KafkaFetcher *fetcher)
 {
-	Oid			types[] = {INT4OID, INT4OID, INT8OID};
 	KafkaAccess access = kafka_access_begin();
 	int			nplaces;
 	const KafkaPlace *places = KafkaFetcherPlaces(fetcher, &nplaces);
 
 	for (int i = 0; i < nplaces; i++)
 	{
-		Datum		values[] = {Int32GetDatum(id), Int32GetDatum(places[i].partition),
-		Int64GetDatum(places[i].end)};
+		Oid			types[] = {ROW_TYPES, INT8OID};
+		Datum		values[] = {ROW_VALUES(id, &places[i]), Int64GetDatum(places[i].end)};
 
-		kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_offset SET end_offset = $3 "
-									  "WHERE subscription = $1 AND partition = $2 AND end_offset <> $3",
-									  access.schema), 3, types, values, NULL, SPI_OK_UPDATE);
+		kafka_access_execute(psprintf("UPDATE %s.kafka_subscription_offset SET end_offset = $4 "
+									  "WHERE " ROW_IS " AND end_offset <> $4 RETURNING ctid",
+									  access.schema), 4, types, values, NULL, SPI_OK_UPDATE_RETURNING);
+		(void) has_changed(fetcher, i);
 	}
 	kafka_access_end(&access);
 }

@@ -134,17 +134,26 @@ drop_running_lock(int32 id, int number)
 
 /*
  * The subscription as the catalogue has it, with the places of this worker alone, in the current
- * context; NULL where it is gone.
+ * context; NULL where it is gone. "again": there is a fetcher, whose places are most likely to be found where
+ * they were.
  */
 static KafkaSubscription *
-read_catalogue(const Worker *worker)
+read_catalogue(const Worker *worker, bool again)
 {
 	KafkaSubscription *subscription;
+	int			nplaces;
 	int			n = 0;
 
 	if (!OidIsValid(get_extension_oid("kafka_fdw", true)))
 		return NULL;
-	subscription = kafka_subscription_get(worker->id);
+	if (again)
+	{
+		const KafkaPlace *places = KafkaFetcherPlaces(worker->fetcher, &nplaces);
+
+		subscription = kafka_subscription_get_located(worker->id, places, nplaces);
+	}
+	else
+		subscription = kafka_subscription_get(worker->id);
 	if (subscription == NULL || worker->number >= subscription->workers)
 		return NULL;
 	for (int i = 0; i < subscription->nplaces; i++)
@@ -168,7 +177,7 @@ end_unless_wanted(Worker *worker)
 	drop_running_lock(worker->id, worker->number);
 	StartTransactionCommand();
 	MemoryContextSwitchTo(worker->cycle_context);
-	subscription = read_catalogue(worker);
+	subscription = read_catalogue(worker, false);
 	if (!kafka_subscription_is_wanted(subscription))
 	{
 		if (subscription && !subscription->fenced && !RecoveryInProgress())
@@ -292,7 +301,7 @@ load(Worker *worker)
 	begin_transaction();
 	MemoryContextReset(worker->load_context);
 	MemoryContextSwitchTo(worker->load_context);
-	worker->subscription = read_catalogue(worker);
+	worker->subscription = read_catalogue(worker, false);
 	if (kafka_subscription_is_wanted(worker->subscription))
 	{
 		kafka_subscription_check(worker->subscription);
@@ -339,7 +348,7 @@ look_at_topic(Worker *worker)
 	begin_transaction();
 	MemoryContextSwitchTo(worker->cycle_context);
 	kafka_subscription_lock_shared(worker->id);
-	now = read_catalogue(worker);
+	now = read_catalogue(worker, true);
 	worker->reload = !kafka_subscription_is_wanted(now) || !kafka_subscription_agrees(now, worker->fetcher);
 	if (!worker->reload)
 	{
@@ -368,7 +377,7 @@ store(Worker *worker)
 	begin_transaction();
 	MemoryContextSwitchTo(worker->cycle_context);
 	kafka_subscription_lock_shared(worker->id);
-	now = read_catalogue(worker);
+	now = read_catalogue(worker, true);
 	worker->reload = !kafka_subscription_is_wanted(now) || !kafka_subscription_agrees(now, worker->fetcher) ||
 		KafkaFetcherIsStale(worker->fetcher);
 	if (!worker->reload)
@@ -376,7 +385,7 @@ store(Worker *worker)
 		KafkaIngestBatchShow(worker->batch, now->source);
 		(void) kafka_subscription_store_batch(now, worker->fetcher, worker->batch, true);
 		if (worker->failing)
-			kafka_subscription_note_retry(worker->id, worker->number, NULL);
+			kafka_subscription_note_retry(worker->id, worker->number, NULL, NULL);
 	}
 	commit_transaction(worker);
 	KafkaIngestBatchHide(worker->batch);
@@ -447,7 +456,7 @@ cycle(Worker *worker)
 		if (worker->failing)
 		{
 			begin_transaction();
-			kafka_subscription_note_retry(worker->id, worker->number, NULL);
+			kafka_subscription_note_retry(worker->id, worker->number, NULL, NULL);
 			commit_transaction(worker);
 			worker->failing = false;
 		}
@@ -485,18 +494,18 @@ may_pass(Phase phase, int sqlstate)
 
 /* Note an error in the catalogue; one that does not pass is the end for the other workers, too. */
 static void
-note_failure(Worker *worker, bool passes, const char *text)
+note_failure(Worker *worker, bool passes, const char *text, const char *shown)
 {
 	if (!OidIsValid(get_extension_oid("kafka_fdw", true)))
 		return;
 	worker->failing = passes;
 	if (!passes)
 	{
-		kafka_subscription_note_stop(worker->id, text);
+		kafka_subscription_note_stop(worker->id, text, shown);
 		kafka_subscription_signal_at_commit(worker->id);
 	}
 	/* last: kafka_resume() and kafka_unsubscribe() lock the rows in this order, too */
-	kafka_subscription_note_retry(worker->id, worker->number, passes ? text : NULL);
+	kafka_subscription_note_retry(worker->id, worker->number, passes ? text : NULL, passes ? shown : NULL);
 }
 
 /* An error of a cycle: say so, in the log and in the catalogue, and leave everything to be done anew. */
@@ -508,7 +517,11 @@ recover(Worker *worker)
 	bool		passes = may_pass(worker->phase, error->sqlerrcode);
 	char	   *text = error->detail ? psprintf("%s (%s)", error->message, error->detail)
 		: pstrdup(error->message);
+	char	   *shown = NULL;
 
+	/* What goes wrong with rows is told with their values. */
+	if (worker->phase == PHASE_STORE)
+		shown = psprintf("could not store a batch (SQLSTATE %s)", unpack_sql_state(error->sqlerrcode));
 	MemoryContextSwitchTo(oldcontext);
 	HOLD_INTERRUPTS();
 	disable_all_timeouts(false);
@@ -525,11 +538,13 @@ recover(Worker *worker)
 	worker->reload = true;
 
 	StartTransactionCommand();
-	note_failure(worker, passes, text);
+	note_failure(worker, passes, text, shown);
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(TopMemoryContext);
 	FreeErrorData(error);
 	pfree(text);
+	if (shown)
+		pfree(shown);
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
@@ -613,7 +628,7 @@ kafka_subscription_main(Datum arg)
 
 	StartTransactionCommand();
 	MemoryContextSwitchTo(worker->cycle_context);
-	subscription = read_catalogue(worker);
+	subscription = read_catalogue(worker, false);
 	if (kafka_subscription_is_wanted(subscription))
 	{
 		char	   *name = psprintf("kafka_fdw subscription %s", subscription->name);

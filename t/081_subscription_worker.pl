@@ -228,7 +228,25 @@ sql(qq{SELECT kafka_send('$topic.r', 'x', server => 'kafka')});
 wait_for(q{SELECT who = 'alice' AND at_commit = 'alice' FROM a}, 'all that is done is done as the owner, at the commit too');
 wait_for(q{SELECT state = 'stopped' AND last_error LIKE 'cannot set parameter "role"%' FROM kafka_subscriptions WHERE name = 'evil'},
 	'who cannot become somebody else');
-sql(q{SET ROLE alice; SELECT kafka_unsubscribe('evil'); SELECT kafka_pause('a')});
+sql(q{SET ROLE alice; SELECT kafka_unsubscribe('evil'); ALTER TABLE a ADD CHECK (value <> 'secret')});
+sql(qq{SELECT kafka_send('$topic.r', 'secret', server => 'kafka')});
+wait_for(q{SELECT state = 'stopped' FROM kafka_subscriptions}, 'bad data stop it');
+like(sql(q{SET ROLE alice; SELECT last_error FROM kafka_subscriptions}), qr/violates check constraint.*\(secret, alice/, 'and its owner sees which');
+is(sql(q{SET ROLE watcher; SELECT last_error FROM kafka_subscriptions}), 'could not store a batch (SQLSTATE 23514)',
+	'those who watch see no data');
+like(failure("SET ROLE watcher; SELECT FROM $_"), qr/permission denied for table $_/, "nor $_")
+  foreach qw(kafka_subscription kafka_subscription_worker);
+sql(q{ALTER TABLE a ADD COLUMN n int; SET ROLE alice; CREATE FUNCTION a_stop() RETURNS trigger LANGUAGE plpgsql AS
+	$$BEGIN RAISE 'a secret' USING ERRCODE = '40001'; END$$;
+	ALTER TABLE a DROP CONSTRAINT a_value_check;
+	CREATE TRIGGER a_stop BEFORE INSERT ON a FOR EACH ROW EXECUTE FUNCTION a_stop();
+	SELECT kafka_resume('a')});
+wait_for(q{SELECT state = 'retrying' FROM kafka_subscriptions}, 'an error that may pass is tried again');
+is(sql(q{SET ROLE alice; SELECT last_error FROM kafka_subscriptions}), 'a secret', 'which its owner sees');
+is(sql(q{SET ROLE watcher; SELECT last_error FROM kafka_subscriptions}), 'could not store a batch (SQLSTATE 40001)', 'and nobody else');
+sql(q{DROP TRIGGER a_stop ON a; SET ROLE alice; SELECT kafka_pause('a'); SELECT kafka_resume('a')});
+wait_for(q{SELECT at_commit = 'alice' FROM a WHERE value = 'secret'}, 'it goes on');
+sql(q{SET ROLE alice; SELECT kafka_pause('a')});
 sql(qq{SELECT kafka_send('$topic.r', 'by hand', server => 'kafka')});
 sql(q{CALL kafka_ingest('a')});
 is(sql(q{SELECT who, at_commit FROM a WHERE value = 'by hand'}), 'alice|alice', 'so it is by hand, whoever calls');

@@ -204,6 +204,31 @@ $locker->quit;
 $pauser->quit;
 
 #----------------------------------------------------------------------
+# Deadlocks
+#----------------------------------------------------------------------
+
+# A key in two partitions, of which each worker deletes what the other one changes then.
+sql(qq{
+	SELECT kafka_create_topic('$topic.k', 2, server => 'kafka');
+	CREATE FOREIGN TABLE k_in (k int OPTIONS (key 'true'), v text OPTIONS (value 'true')) SERVER kafka OPTIONS (topic '$topic.k');
+	CREATE TABLE k (k int PRIMARY KEY, v text);
+	INSERT INTO k VALUES (0, 'old'), (1, 'old');
+	CREATE FUNCTION k_wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(86); RETURN OLD; END';
+	CREATE TRIGGER k_wait BEFORE DELETE ON k FOR EACH ROW EXECUTE FUNCTION k_wait()});
+my $gate = KafkaFdw::Test->session($node);
+$gate->query('SELECT pg_advisory_lock(86)');
+sql(qq{SELECT kafka_send('$topic.k', NULL, key => p::text, partition => p, server => 'kafka'),
+		kafka_send('$topic.k', 'of ' || p, key => (1 - p)::text, partition => p, server => 'kafka') FROM generate_series(0, 1) p;
+	SELECT kafka_subscribe('k', 'k_in', 'k', mode => 'upsert', workers => 2)});
+wait_for(q{SELECT count(*) = 2 FROM pg_locks WHERE locktype = 'advisory' AND objid = 86 AND NOT granted}, 'two workers hold a row each');
+$gate->query('SELECT pg_advisory_unlock(86)');
+wait_for(q{SELECT lag = 0 AND state = 'running' AND offsets = '{"0": 2, "1": 2}' FROM kafka_subscriptions}, 'after a deadlock both go on');
+like(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/deadlock detected/, 'there was one');
+is(sql(q{SELECT string_agg(v, ',') FROM k}), sql(q{SELECT CASE k WHEN 0 THEN 'of 1' ELSE 'of 0' END FROM k}), 'the later one has the last word');
+$gate->quit;
+sql(q{SELECT kafka_unsubscribe('k')});
+
+#----------------------------------------------------------------------
 # A group that refuses
 #----------------------------------------------------------------------
 
