@@ -36,7 +36,8 @@ PG_CFLAGS += -MMD -MP
 EXTRA_CLEAN = kafka_fdw.d $(wildcard src/*.d)
 
 PKG_CONFIG ?= pkg-config
-PG_CPPFLAGS += $(shell $(PKG_CONFIG) --cflags rdkafka 2>/dev/null)
+# As a system's header, since what -Wextra finds in it is not for us to mend either.
+PG_CPPFLAGS += $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags rdkafka 2>/dev/null))
 SHLIB_LINK += $(shell $(PKG_CONFIG) --libs rdkafka 2>/dev/null || echo -lrdkafka)
 
 # The sources' style can be looked at where nothing can be built.
