@@ -13,6 +13,7 @@
 
 #include "catalog/pg_type.h"
 #include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
 #include "optimizer/cost.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/pathnode.h"
@@ -314,11 +315,30 @@ kafkaGetForeignPlan(PlannerInfo *root, RelOptInfo *baserel, Oid foreigntableid,
 							outer_plan);
 }
 
-/* A KafkaDeparseFn; arg is the context of deparse_expression(). */
+/* Parameters, whoever sets them, as those that come from outside. */
+static Node *
+as_external(Node *node, void *context)
+{
+	Param	   *param;
+
+	if (node == NULL)
+		return NULL;
+	if (!IsA(node, Param))
+		return expression_tree_mutator(node, as_external, context);
+	param = copyObject((Param *) node);
+	param->paramkind = PARAM_EXTERN;
+	return (Node *) param;
+}
+
+/*
+ * A KafkaDeparseFn; arg is the context of deparse_expression(). Other nodes' parameters are shown by
+ * their numbers: which node sets one is said by its ancestors, of whom nobody tells us, and
+ * PostgreSQL asserts from 18 on that it finds them.
+ */
 static char *
 deparse_value(Node *expr, void *arg)
 {
-	return deparse_expression(expr, (List *) arg, true, false);
+	return deparse_expression(as_external(expr, NULL), (List *) arg, true, false);
 }
 
 void
