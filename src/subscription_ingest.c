@@ -273,14 +273,12 @@ store_rows(const KafkaSubscription *subscription, const KafkaTable *table,
 
 	if (KafkaIngestBatchCount(batch) == 0)
 		return 0;
-	if (!subscription->command && !subscription->upsert &&
-		kafka_subscription_insert_batch(subscription, table, batch, &rows))
-		return rows;
 	if (snapshot)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	if (subscription->upsert)
 		rows = kafka_subscription_upsert_batch(subscription, table, batch);
-	else
+	else if (subscription->command ||
+			 !kafka_subscription_insert_batch(subscription, table, batch, &rows))
 		rows = execute_statement(make_statement(subscription));
 	if (snapshot)
 		PopActiveSnapshot();
