@@ -104,7 +104,7 @@ SELECT r.value IS NULL AS is_null, r.error IS NULL AS fine
 SELECT topic('error.nonsense') AS nonsense \gset
 SELECT kafka_create_topic(:'nonsense', 1);
 CREATE FOREIGN TABLE error_nonsense (value text) SERVER kafka OPTIONS (topic :'nonsense');
-INSERT INTO error_nonsense VALUES (''), (' '), ('('), ('(,}[nonsense'), ('{'), ('{{},'), ('{"'), ('[1,'), ('[2,1]'), ('{[2,1]}'), ('"'), ('-'), ('a.b.c.d'),
+INSERT INTO error_nonsense VALUES (''), (' '), ('('), ('(,}[nonsense'), ('{'), ('{{},'), ('{"'), ('[1,'), ('[2,1]'), ('{[2,1]}'), ('"'), ('-'), ('a.b.c'), ('a.b.c.d'), ('$.**{99999999999}'),
     ('nonsense(1)'), ('int[][]['), ('+(int,'), ('99999999999999999999'), ('1e999999'), ('1:2:3:4'), ('25:61'), ('2024-13-32'), ('<a'), ('$.'), ('!&('), ('\x1'), ('\'),
     ('1.2.3.4/99'), ('ff:gg'), ('{(1,2)'), ('=,='), ('x=y/z'), ('(1,2,3)'), ('((1,2),(3'), (E'\n'), ('ä');
 CREATE FUNCTION error_nonsense(type text) RETURNS bigint LANGUAGE plpgsql AS $$

@@ -199,8 +199,9 @@ composite_kind(Oid type)
 }
 
 /*
- * Only PostgreSQL's own types are known to report softly, but for those that have the grammar read
- * the name of a type. A range's canonical function may raise.
+ * Only PostgreSQL's own types are known to report softly, but for jsonpath, which raises what is wrong
+ * with a number, and those that are names of things: they raise what is wrong with a name as such, and
+ * some have the grammar read it. A range's canonical function may raise.
  */
 static KafkaInputKind
 input_kind(Oid type)
@@ -230,13 +231,21 @@ input_kind(Oid type)
 	{
 		case JSONOID:
 		case JSONBOID:
-		case JSONPATHOID:
 		case TSQUERYOID:
 		case XMLOID:
 			return KAFKA_INPUT_NESTED;
-		case REGTYPEOID:
-		case REGPROCEDUREOID:
+		case JSONPATHOID:
+		case REGCLASSOID:
+		case REGCOLLATIONOID:
+		case REGCONFIGOID:
+		case REGDICTIONARYOID:
+		case REGNAMESPACEOID:
 		case REGOPERATOROID:
+		case REGOPEROID:
+		case REGPROCEDUREOID:
+		case REGPROCOID:
+		case REGROLEOID:
+		case REGTYPEOID:
 			return KAFKA_INPUT_TRY;
 	}
 	return builtin ? KAFKA_INPUT_SOFT : KAFKA_INPUT_TRY;
