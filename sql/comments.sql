@@ -1,9 +1,12 @@
 -- psql's \df+, \d+ and \dx+ tell of everything what it is for: each object of the extension has a
 -- comment, and so has each column of its views and types.
+-- PostgreSQL 17 counts the types of rows and of arrays among them.
 CREATE TEMP VIEW member AS
     SELECT classid, objid FROM pg_depend
     WHERE refclassid = 'pg_extension'::regclass AND deptype = 'e'
-        AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'kafka_fdw');
+        AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'kafka_fdw')
+        AND NOT (classid = 'pg_type'::regclass AND EXISTS (SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = typrelid
+            WHERE t.oid = objid AND (typcategory = 'A' OR relkind <> 'c')));
 CREATE TEMP VIEW without_comment AS
     SELECT pg_describe_object(classid, objid, 0) AS object FROM member
     WHERE obj_description(objid, classid::regclass::name) IS NULL

@@ -55,7 +55,8 @@ my $extension = q{SELECT extversion, extrelocatable, extnamespace::regnamespace,
 
 my $fresh = make_database('fresh');
 my $updated = make_database('updated', '0.0.3');
-is($node->safe_psql($updated, "SELECT count(*) FROM ($members) q"), 5, '0.0.3 has its few objects');
+# PostgreSQL 17 counts the types of its table's rows, too.
+like($node->safe_psql($updated, "SELECT count(*) FROM ($members) q"), qr/^[57]$/, '0.0.3 has its few objects');
 $node->safe_psql($updated, 'ALTER EXTENSION kafka_fdw UPDATE');
 $node->safe_psql($updated, 'DROP TABLE k.kafka_fdw_offset_dump');
 is($node->safe_psql($updated, $extension), $node->safe_psql($fresh, $extension), 'the extension');
