@@ -270,7 +270,7 @@ outcome_unknown(const AdminCall *call, rd_kafka_resp_err_t err)
 {
 	return call->function->changes &&
 		(err == RD_KAFKA_RESP_ERR__TIMED_OUT || err == RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT ||
-		 err == RD_KAFKA_RESP_ERR__TRANSPORT);
+		 err == RD_KAFKA_RESP_ERR__TRANSPORT || (int) err == KAFKA_ERR_BROKER_LEFT);
 }
 
 /*

@@ -159,6 +159,12 @@ extern bool KafkaConnectionRetry(const KafkaDeadline *deadline);
 /* For fn, before it does what may take longer: true where it must return, to be called in a thread. */
 extern bool KafkaConnectionNeedsThread(void);
 
+/*
+ * RD_KAFKA_RESP_ERR__DESTROY_BROKER, which librdkafka has from 2.10 on: the broker that was asked is
+ * no longer among those that the cluster names, as one that was killed.
+ */
+#define KAFKA_ERR_BROKER_LEFT (-137)
+
 /* The SQLSTATE of a librdkafka or broker error (docs/errors.md). */
 extern int	KafkaConnectionSqlState(rd_kafka_resp_err_t err);
 

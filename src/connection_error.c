@@ -14,7 +14,7 @@
 int
 KafkaConnectionSqlState(rd_kafka_resp_err_t err)
 {
-	switch (err)
+	switch ((int) err)
 	{
 		case RD_KAFKA_RESP_ERR__RESOLVE:
 		case RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN:
@@ -26,6 +26,7 @@ KafkaConnectionSqlState(rd_kafka_resp_err_t err)
 		case RD_KAFKA_RESP_ERR__MSG_TIMED_OUT:
 		case RD_KAFKA_RESP_ERR__WAIT_CACHE:
 		case RD_KAFKA_RESP_ERR__NOENT:	/* "No leaders found" */
+		case KAFKA_ERR_BROKER_LEFT:
 		case RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT:
 		case RD_KAFKA_RESP_ERR_NETWORK_EXCEPTION:
 		case RD_KAFKA_RESP_ERR_BROKER_NOT_AVAILABLE:
@@ -91,7 +92,7 @@ KafkaConnectionSqlState(rd_kafka_resp_err_t err)
 bool
 KafkaConnectionErrorPasses(rd_kafka_resp_err_t err)
 {
-	switch (err)
+	switch ((int) err)
 	{
 		case RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE:
 		case RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION:
@@ -110,6 +111,7 @@ KafkaConnectionErrorPasses(rd_kafka_resp_err_t err)
 		case RD_KAFKA_RESP_ERR__TIMED_OUT:
 		case RD_KAFKA_RESP_ERR__WAIT_CACHE:
 		case RD_KAFKA_RESP_ERR__NOENT:
+		case KAFKA_ERR_BROKER_LEFT:
 			return true;
 		default:
 			return false;
