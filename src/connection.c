@@ -58,6 +58,9 @@ typedef struct HandleProperty
 	const char *value;
 } HandleProperty;
 
+/* From this version on librdkafka does not forget at once a topic that it has known. */
+#define TOPICS_KEPT_SINCE 0x020a0000
+
 /* Better defaults than librdkafka's for a backend that somebody waits for. */
 static const HandleProperty default_properties[] = {
 	{"socket.nagle.disable", "true"},
@@ -438,6 +441,13 @@ fill_conf(rd_kafka_conf_t *conf, const KafkaServer *server, KafkaHandleKind kind
 		set_properties(conf, server, tail_defaults);
 	else if (kind == KAFKA_HANDLE_AHEAD)
 		set_properties(conf, server, ahead_defaults);
+
+	/*
+	 * From 2.10 on a topic that a producer has just known may be away for so long, which would be
+	 * the whole time of a message that is sent to one that was deleted.
+	 */
+	if (producer && rd_kafka_version() >= TOPICS_KEPT_SINCE)
+		set_property(conf, server, "topic.metadata.propagation.max.ms", "5000");
 	if (producer)
 		set_property(conf, server, "message.timeout.ms", psprintf("%d", server->message_timeout));
 
