@@ -20,6 +20,9 @@
 #define TOKENS_RENEWED_SINCE 0x02020000
 #define SCRAM_NONCE_MENDED 0x02060100
 
+/* A connection that ended so soon has not been any good. */
+#define AT_ONCE_MS 2000
+
 /* A token that need not be renewed: ten years, in seconds. */
 #define TOKEN_LIFE " lifeSeconds=315360000"
 
@@ -179,15 +182,48 @@ note_verdict(KafkaHandle *handle, const char *line)
 }
 
 /*
- * Two things are told in the log alone: the verdict on a certificate, and (as an error that is meant
- * for whoever waits for the partition, but only comes here) that a partition which is being fetched
- * is there no more.
+ * "[thrd:NAME]: NAME: Disconnected: WORDS (after Nms in state STATE)". Earlier librdkafkas say themselves what
+ * it may mean that a broker ends a connection at once. From 2.11 on they compare a format with the
+ * word, and have nothing to say.
+ */
+static void
+note_disconnect(KafkaHandle *handle, const char *line)
+{
+	static const char duration[] = " (after ";
+	const char *name = strstr(line, "]: ");
+	const char *after = strstr(line, ": Disconnected");
+	const char *cause;
+	char		text[sizeof(handle->broker_errstr)];
+
+	if (after)
+		after = strstr(after, duration);
+	if (name == NULL || after == NULL)
+		return;
+	name += strlen("]: ");
+	if (strstr(after, "in state APIVERSION_QUERY") && strstr(name, "ssl://") == NULL)
+		cause = "with TLS";
+	else if (strstr(after, "in state UP") && atoi(after + strlen(duration)) < AT_ONCE_MS &&
+			 strncmp(name, "sasl_", strlen("sasl_")) != 0)
+		cause = "with SASL";
+	else
+		return;
+	snprintf(text, sizeof(text), "%s; perhaps this is a listener %s: see security.protocol",
+			 name, cause);
+	kafka_note_error(handle, RD_KAFKA_RESP_ERR__TRANSPORT, text);
+}
+
+/*
+ * Three things are told in the log alone: the verdict on a certificate, a connection that was ended,
+ * and (as an error that is meant for whoever waits for the partition, but only comes here) that a
+ * partition which is being fetched is there no more.
  */
 void
 kafka_note_log(KafkaHandle *handle, const char *facility, const char *line)
 {
 	if (strcmp(facility, "SSLCERTVRFY") == 0)
 		note_verdict(handle, line);
+	else if (strcmp(facility, "FAIL") == 0)
+		note_disconnect(handle, line);
 	else if (strcmp(facility, "ERROR") == 0 && strstr(line, "desired partition is ") != NULL)
 		handle->lost_topic = true;
 }

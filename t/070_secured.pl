@@ -194,7 +194,7 @@ my @closed = (
 		'ALTER SERVER % OPTIONS (ADD ' . options(security_protocol => 'ssl') . ', ADD ' . options(@ca) . ')' ],
 	[ 'plaintext_to_sasl', 'sasl_plaintext', {}, undef, '0800[16]', qr/DETAIL:.*security\.protocol/, 1,
 		"ALTER SERVER % OPTIONS (SET bootstrap_servers '" . $broker->bootstrap . "')" ],
-	[ 'tls_to_plaintext', 'plaintext', {@ssl}, undef, '0800[16]', qr/DETAIL:.*without TLS/, 1,
+	[ 'tls_to_plaintext', 'plaintext', {@ssl}, undef, '0800[16]', qr/DETAIL:.*(without TLS|PLAINTEXT broker listener)/, 1,
 		'ALTER SERVER % OPTIONS (DROP security_protocol)' ],
 	[ 'tls_to_sasl', 'sasl_ssl', {@ssl}, undef, '0800[16]', qr/DETAIL:.*security\.protocol/, 1,
 		"ALTER SERVER % OPTIONS (SET bootstrap_servers '" . $broker->bootstrap('ssl') . "')" ],
