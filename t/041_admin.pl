@@ -116,7 +116,8 @@ sub requests
 	$session->query("SET client_min_messages = debug1; $sql");
 	$sent{$_}++ foreach $session->stderr =~ /Sent (\w+)Request/g;
 	$session->query('RESET client_min_messages');
-	delete $sent{ApiVersion};
+	# The other way to describe a group, of a librdkafka that knows both.
+	delete @sent{qw(ApiVersion ConsumerGroupDescribe)};
 	return join ', ', map { "$sent{$_} $_" } sort keys %sent;
 }
 
@@ -126,16 +127,16 @@ sub takes
 	my ($sql, $wanted, $name) = @_;
 	my $seen;
 
-	for (my $tries = 0; $tries < 10 && ($seen // '') ne $wanted; $tries++)
+	for (my $tries = 0; $tries < 10 && ($seen // '') !~ /^(?:$wanted)$/; $tries++)
 	{
 		$seen = requests($sql);
 	}
-	is($seen, $wanted, $name);
+	like($seen, qr/^(?:$wanted)$/, $name);
 	return;
 }
 
 takes("SELECT count(*) FROM kafka_topics('counted')", '1 Metadata', 'topics take one request');
-takes("SELECT count(*) FROM kafka_brokers('counted')", '1 Metadata', 'brokers too');
+takes("SELECT count(*) FROM kafka_brokers('counted')", '[12] Metadata', 'brokers too, or two by a later librdkafka');
 takes("SELECT count(*) FROM kafka_partitions('$topic', 'counted')", '9 ListOffsets, 1 Metadata',
 	'a topic\'s partitions three for each broker');
 takes("SELECT count(*) FROM kafka_partitions(NULL, 'counted')", '9 ListOffsets, 1 Metadata',
