@@ -51,6 +51,26 @@ release_handle(AdminCall *call)
 	call->waiting = false;
 }
 
+/*
+ * What was asked for is not taken back when the caller is interrupted, who would think that it is. A
+ * cluster that was never reached, and so has no controller, was asked for nothing.
+ */
+static void
+interrupted_context(void *arg)
+{
+	AdminCall  *call = (AdminCall *) arg;
+
+	if (ERRCODE_TO_CATEGORY(geterrcode()) != ERRCODE_OPERATOR_INTERVENTION)
+		return;
+	if (call->change == ADMIN_MADE)
+		errcontext("waiting for Kafka server \"%s\" to show a change that it has made",
+				   call->server->name);
+	else if (call->change == ADMIN_ASKED && call->handle &&
+			 rd_kafka_controllerid(call->handle->rk, 0) >= 0)
+		errcontext("changing Kafka server \"%s\", which may carry the change out all the same",
+				   call->server->name);
+}
+
 /* The context's callback, on success and on error. */
 static void
 release_call(void *arg)
@@ -164,6 +184,8 @@ kafka_admin_open(AdminCall *call, bool read_committed)
 void
 kafka_admin_end(AdminCall *call)
 {
+	if (call->change != ADMIN_NOT_ASKED)
+		error_context_stack = call->context.previous;
 	MemoryContextDelete(call->cxt);
 }
 
@@ -209,6 +231,15 @@ kafka_admin_prepare(AdminCall *call, rd_kafka_admin_op_t op, int timeout_ms)
 		 rd_kafka_AdminOptions_set_operation_timeout(call->options, timeout, errstr,
 													 sizeof(errstr))))
 		elog(ERROR, "could not set the timeouts of a Kafka request: %s", errstr);
+	if (call->function->changes && call->change == ADMIN_NOT_ASKED &&
+		op != RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS)
+	{
+		call->change = ADMIN_ASKED;
+		call->context.callback = interrupted_context;
+		call->context.arg = call;
+		call->context.previous = error_context_stack;
+		error_context_stack = &call->context;
+	}
 }
 
 void
@@ -258,6 +289,8 @@ kafka_admin_answer(AdminCall *call)
 	if (rd_kafka_event_error(call->events[0]))
 		kafka_admin_report(call, rd_kafka_event_error(call->events[0]),
 						   rd_kafka_event_error_string(call->events[0]));
+	if (call->change == ADMIN_ASKED)
+		call->change = ADMIN_MADE;
 	return call->events[0];
 }
 
@@ -313,6 +346,8 @@ kafka_admin_report(AdminCall *call, rd_kafka_resp_err_t err, const char *errstr)
 	char	   *cause;
 	bool		is_topic = call->object && call->function->object != ADMIN_GROUP;
 
+	/* The error says what became of a change. */
+	call->change = ADMIN_NOT_ASKED;
 	KafkaConnectionServe(call->handle);
 	report_unreached(call, err);
 	cause = KafkaConnectionCause(call->handle, err, errstr);

@@ -35,6 +35,14 @@ typedef struct AdminFunction
 								 * and the server */
 } AdminFunction;
 
+/* How far a function has come that changes the cluster. */
+typedef enum AdminChange
+{
+	ADMIN_NOT_ASKED,
+	ADMIN_ASKED,				/* the cluster may make the change, whatever becomes of us */
+	ADMIN_MADE
+} AdminChange;
+
 /* A call of one. Hangs on a context of its own, whose reset gives everything back. */
 typedef struct AdminCall
 {
@@ -58,6 +66,8 @@ typedef struct AdminCall
 	MemoryContext attempt_cxt;	/* for what one attempt finds; reset by the next */
 	MemoryContext row_cxt;		/* reset after each row */
 	KafkaText	text;
+	AdminChange change;
+	ErrorContextCallback context;	/* says so, where the call is interrupted */
 } AdminCall;
 
 /*
@@ -88,7 +98,8 @@ extern bool kafka_admin_retry(AdminCall *call, rd_kafka_resp_err_t err);
 /*
  * Make ready for requests of this kind: what came of earlier ones is given back. Each request that
  * is then sent (to call->queue, with call->options) has timeout_ms, or where that is 0 the time that
- * is left; it may be sent to one broker rather than to the one that librdkafka would choose.
+ * is left; it may be sent to one broker rather than to the one that librdkafka would choose. From the
+ * request of a change on an interrupted call says that the cluster may make it.
  */
 extern void kafka_admin_prepare(AdminCall *call, rd_kafka_admin_op_t op, int timeout_ms);
 extern void kafka_admin_to_broker(AdminCall *call, int32 broker);
@@ -102,7 +113,7 @@ extern int32 kafka_admin_from_broker(rd_kafka_event_t *event);
  */
 extern void kafka_admin_await(AdminCall *call, int nrequests);
 
-/* The same for one request, whose failure is raised. */
+/* The same for one request, whose failure is raised. A change that was asked for is made then. */
 extern rd_kafka_event_t *kafka_admin_answer(AdminCall *call);
 
 /* Raise what librdkafka or the cluster said of a request; errstr may be NULL. */

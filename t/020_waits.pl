@@ -101,6 +101,24 @@ foreach my $case (@waits)
 	$session->quit;
 }
 
+# A change of the cluster is under way when its caller is interrupted, who would take it for undone.
+# One that was never sent is undone.
+foreach my $case (
+	[ 'SELECT count(*) FROM kafka_topics()', qr/^CONTEXT:  changing Kafka server "kafka", which may carry the change out/m ],
+	[ '', undef ])
+{
+	my ($ready, $context) = @$case;
+	my $session = frozen_session($ready);
+	my $name = $ready ? 'an interrupted change' : 'a change that nobody heard of';
+
+	$session->query("SET statement_timeout = '200ms';\nSELECT kafka_delete_topic('$topic.none')");
+	like($session->stderr, qr/canceling statement due to statement timeout/, "$name is interrupted");
+	like($session->stderr, $context, "$name may be made all the same") if $context;
+	unlike($session->stderr, qr/CONTEXT/, "$name is not made") unless $context;
+	$broker->resume;
+	$session->quit;
+}
+
 # A backend that ends while librdkafka is at work must not end in a crash.
 unlike(slurp_file($node->logfile), qr/terminated by signal|exited with exit code [^01]/,
 	'no backend crashed');
