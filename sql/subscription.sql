@@ -32,6 +32,7 @@ SELECT * FROM try($$SELECT kafka_subscribe('x', 'src', 'plain', batch_timeout =>
 SELECT * FROM try($$SELECT kafka_subscribe('x', 'src', 'plain', workers => 65)$$);
 SELECT * FROM try($$SELECT kafka_subscribe('x', 'src', 'plain', "group" => '')$$);
 SELECT * FROM try($$SELECT kafka_subscribe('x', 'src', 'plain', start_offset => 'somewhere')$$);
+SELECT * FROM try($$SELECT kafka_subscribe('x', 'src', 'plain', start_offset => '7')$$);
 CREATE TABLE sub.wrong (value int);
 SELECT * FROM try($$SELECT kafka_subscribe('x', 'src', 'wrong')$$);
 SELECT * FROM try($$SELECT kafka_subscribe('x', 'src', command => 'SELECT 1; SELECT 2')$$);
@@ -86,11 +87,18 @@ SELECT count(*) FROM sub.leaf WHERE value = 'rule';
 -- A constraint or an index that refuses one row refuses the batch, offsets included.
 SELECT kafka_send(:'t', 'never');
 SELECT * FROM try($$CALL kafka_ingest('same')$$);
+SELECT * FROM try($$SELECT kafka_seek('same', '{"0": 1000}')$$);
 SELECT kafka_seek('same', '1');
 ALTER TABLE sub.same DROP CONSTRAINT same_value_check;
 SELECT * FROM try($$CALL kafka_ingest('same')$$);
 SELECT count(*) FROM sub.same;
 SELECT offsets FROM kafka_subscriptions WHERE name = 'same';
+
+-- A batch does not take another one: its command would call itself for as long as there are descriptors.
+SELECT kafka_subscribe('itself', 'src', workers => 0, command => $$CALL kafka_ingest('itself')$$);
+SELECT * FROM try($$CALL kafka_ingest('itself')$$);
+CALL kafka_ingest('itself');
+SELECT kafka_unsubscribe('itself');
 
 -- Members of an object, by name; batches of a size
 CREATE TABLE sub.items (price numeric(10, 2), name text, id int PRIMARY KEY);

@@ -129,6 +129,22 @@ report_loss(const KafkaFetcher *fetcher, int32 partition, int64 from, int64 to)
 			 : 0));
 }
 
+int64
+KafkaFetcherLogEnd(const KafkaTable *table, int32 partition)
+{
+	KafkaConsumer *probe = KafkaConsumerOpen(table->server, table->topic, false, false);
+	KafkaSnapshot *high = KafkaConsumerSnapshot(probe);
+	int64		end = 0;
+
+	for (int i = 0; i < high->npartitions; i++)
+	{
+		if (high->partitions[i].partition == partition)
+			end = high->partitions[i].end;
+	}
+	KafkaConsumerClose(probe);
+	return end;
+}
+
 /*
  * The log ends before a place. Under read_committed the end may be that of an open transaction,
  * which was not looked at when the place was stored; then there is nothing wrong with it.
@@ -136,23 +152,9 @@ report_loss(const KafkaFetcher *fetcher, int32 partition, int64 from, int64 to)
 static void
 check_reaches(const KafkaFetcher *fetcher, const KafkaPlace *place)
 {
-	if (fetcher->table->read_committed)
-	{
-		KafkaConsumer *probe;
-		KafkaSnapshot *high;
-		int64		end = 0;
-
-		probe = KafkaConsumerOpen(fetcher->table->server, fetcher->table->topic, false, false);
-		high = KafkaConsumerSnapshot(probe);
-		for (int i = 0; i < high->npartitions; i++)
-		{
-			if (high->partitions[i].partition == place->partition)
-				end = high->partitions[i].end;
-		}
-		KafkaConsumerClose(probe);
-		if (place->next <= end)
-			return;
-	}
+	if (fetcher->table->read_committed &&
+		place->next <= KafkaFetcherLogEnd(fetcher->table, place->partition))
+		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("topic \"%s\" partition %d does not reach to offset " INT64_FORMAT,

@@ -52,6 +52,9 @@ extern void KafkaFetcherClose(KafkaFetcher *fetcher);
  */
 extern bool KafkaFetcherIsStale(const KafkaFetcher *fetcher);
 
+/* The end of a partition as one sees it who sees open transactions, too; asks Kafka. */
+extern int64 KafkaFetcherLogEnd(const KafkaTable *table, int32 partition);
+
 /*
  * Before it starts: read a share of the partitions alone, those whose number modulo "of" is "number".
  * The places are then of these.

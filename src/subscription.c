@@ -255,6 +255,34 @@ find_places(Oid source, Oid owner, const char *start, int *nplaces)
 	return places;
 }
 
+/*
+ * Refuse places that the topic has not come to: whoever begins to read there would have to take it for
+ * another topic, or one that has lost messages. What an open transaction hides does count.
+ */
+static void
+check_places(Oid source, Oid owner, const KafkaPlace *places, int nplaces)
+{
+	for (int i = 0; i < nplaces; i++)
+	{
+		const KafkaPlace *place = &places[i];
+		KafkaTable *table;
+		int64		end = place->end;
+
+		if (place->next <= end)
+			continue;
+		table = KafkaOptionGetTable(source, owner);
+		if (table->read_committed)
+			end = KafkaFetcherLogEnd(table, place->partition);
+		if (place->next > end)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("offset " INT64_FORMAT " is beyond the end of topic \"%s\" partition %d",
+							place->next, table->topic, place->partition),
+					 errdetail("The partition ends at offset " INT64_FORMAT ".", end),
+					 errhint("To have each partition begin elsewhere, name them, as in {\"0\": 100, \"1\": \"newest\"}.")));
+	}
+}
+
 /* ------------------------------------------------------------------------
  * The functions
  * ------------------------------------------------------------------------ */
@@ -280,6 +308,8 @@ kafka_subscribe(PG_FUNCTION_ARGS)
 	kafka_subscription_check_statement(subscription);
 	subscription->places = find_places(subscription->source, subscription->owner, start,
 									   &subscription->nplaces);
+	check_places(subscription->source, subscription->owner, subscription->places,
+				 subscription->nplaces);
 	id = kafka_subscription_insert(&new);
 	kafka_subscription_start_at_commit(id, subscription->name, subscription->workers);
 	PG_RETURN_VOID();
@@ -403,6 +433,7 @@ kafka_seek(PG_FUNCTION_ARGS)
 		places = &places[i];
 		nplaces = 1;
 	}
+	check_places(subscription->source, subscription->owner, places, nplaces);
 	kafka_subscription_seek(subscription->id, places, nplaces, all);
 	PG_RETURN_VOID();
 }
@@ -434,6 +465,20 @@ commit_to_group(const KafkaSubscription *subscription, KafkaFetcher *fetcher)
 						subscription->name, subscription->group),
 				 KafkaGroupFailure(group) ? errdetail_internal("%s", KafkaGroupFailure(group))
 				 : errdetail("There was no answer in time.")));
+}
+
+/*
+ * Refuse what a batch of the source itself calls: its command, or a trigger. Each would begin another one,
+ * for as long as there are descriptors.
+ */
+static void
+check_not_under_way(const KafkaSubscription *subscription)
+{
+	if (KafkaIngestBatchShown(subscription->source))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("a batch of foreign table \"%s\" is under way in this session",
+						get_rel_name(subscription->source))));
 }
 
 /* Fetch a batch and store it; what is shown to its statement lives as long as the transaction. */
@@ -500,6 +545,7 @@ kafka_ingest(PG_FUNCTION_ARGS)
 	if (subscription->fenced)
 		fenced_error(subscription);
 	kafka_subscription_check(subscription);
+	check_not_under_way(subscription);
 	ResetPlanCache();			/* there may be a plan that several processes share */
 	ingest(subscription, own ? CurrentMemoryContext : TopTransactionContext, own);
 	SPI_finish();
@@ -569,6 +615,7 @@ kafka_retry_dead_letters(PG_FUNCTION_ARGS)
 				 errdetail("Later messages of their keys may have been stored since."),
 				 errhint("Use kafka_seek() to have the subscription read its topic again from the letter's offset on, and delete the letter.")));
 	kafka_subscription_check(subscription);
+	check_not_under_way(subscription);
 	ResetPlanCache();
 	table = KafkaOptionGetTable(subscription->source, subscription->owner);
 	batch = KafkaIngestBatchCreate(TopTransactionContext);
