@@ -341,6 +341,10 @@ SET kafka_fdw.default_server = 'kafka';
 SELECT sqlstate, message FROM try($$SELECT kafka_read('x')$$);
 SET kafka_fdw.default_server = 'nowhere';
 SELECT sqlstate, message FROM try($$SELECT kafka_read('x')$$);
+-- The nearest of those that the role may use
+SET kafka_fdw.default_server = 'full_sever';
+SELECT sqlstate, message, detail, hint FROM try($$SELECT kafka_read('x')$$);
+SELECT sqlstate, message, detail, hint FROM try($$SELECT kafka_read('x', server => 'kafak')$$);
 SET kafka_fdw.default_server = 'other_server';
 SELECT sqlstate, message FROM try($$SELECT kafka_read('x')$$);
 SET kafka_fdw.default_server = '';

@@ -60,23 +60,6 @@ KafkaOptionIsTable(Oid relid)
 	return is_our_wrapper(server->fdwid);
 }
 
-/* The server of this name, which has to be one of ours that the role may use. */
-static Oid
-named_server(const char *name, Oid userid)
-{
-	ForeignServer *server = GetForeignServerByName(name, false);
-	AclResult	result;
-
-	result = kafka_server_aclcheck(server->serverid, userid, ACL_USAGE);
-	if (result != ACLCHECK_OK)
-		aclcheck_error(result, OBJECT_FOREIGN_SERVER, name);
-	if (!is_our_wrapper(server->fdwid))
-		ereport(ERROR,
-				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				 errmsg("server \"%s\" is not a server of kafka_fdw", name)));
-	return server->serverid;
-}
-
 /* Our servers that the role may use: their names in order, and the last one's OID. */
 static List *
 usable_servers(Oid userid, Oid *serverid)
@@ -100,6 +83,38 @@ usable_servers(Oid userid, Oid *serverid)
 	systable_endscan(scan);
 	table_close(rel, AccessShareLock);
 	return names;
+}
+
+/*
+ * The server of this name, which has to be one of ours that the role may use. "setting": it is one that
+ * says so, and not the caller.
+ */
+static Oid
+named_server(const char *name, Oid userid, const char *setting)
+{
+	ForeignServer *server = GetForeignServerByName(name, true);
+	AclResult	result;
+
+	if (server == NULL)
+	{
+		Oid			serverid;
+		const char *nearest = KafkaOptionNearest(name, usable_servers(userid, &serverid));
+
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("server \"%s\" does not exist", name),
+				 setting ? errdetail("The setting \"%s\" names it.", setting) : 0,
+				 nearest ? errhint("Perhaps you meant the server \"%s\".", nearest) : 0));
+	}
+	result = kafka_server_aclcheck(server->serverid, userid, ACL_USAGE);
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, OBJECT_FOREIGN_SERVER, name);
+	if (!is_our_wrapper(server->fdwid))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("server \"%s\" is not a server of kafka_fdw", name),
+				 setting ? errdetail("The setting \"%s\" names it.", setting) : 0));
+	return server->serverid;
 }
 
 static int
@@ -143,9 +158,9 @@ Oid
 KafkaOptionChooseServer(const char *name, Oid userid)
 {
 	if (name != NULL)
-		return named_server(name, userid);
+		return named_server(name, userid, NULL);
 	if (kafka_default_server != NULL && kafka_default_server[0] != '\0')
-		return named_server(kafka_default_server, userid);
+		return named_server(kafka_default_server, userid, "kafka_fdw.default_server");
 	return only_server(userid, "Name the server, or set \"kafka_fdw.default_server\".");
 }
 
@@ -153,7 +168,7 @@ Oid
 KafkaOptionOnlyServer(const char *name, Oid userid)
 {
 	if (name != NULL)
-		return named_server(name, userid);
+		return named_server(name, userid, NULL);
 	return only_server(userid, "Name the server.");
 }
 
