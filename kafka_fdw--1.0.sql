@@ -355,12 +355,16 @@ GRANT SELECT ON @extschema@.kafka_outbox TO PUBLIC;
 -- All relays, and no message. A process that ended, however it did, is none.
 CREATE VIEW @extschema@.kafka_relays AS
     SELECT r.server, CASE WHEN r.mapping::pg_catalog.oid = 0 THEN 'public' ELSE r.mapping::pg_catalog.text END AS mapping,
-           CASE WHEN r.state = 'fenced' THEN 'fenced' WHEN r.stopped THEN 'stopped'
+           CASE WHEN r.state = 'fenced' OR r.system_identifier <> c.system_identifier OR r.databaseid <> d.oid THEN 'fenced'
+                WHEN r.stopped THEN 'stopped'
                 WHEN a.pid IS NULL THEN 'down' ELSE r.state END AS state, a.pid,
            w.waiting, w.oldest, w.bytes, p.sent, p.refused, r.last_error, r.last_error_at, p.last_success
     FROM @extschema@.kafka_relay r
+    CROSS JOIN pg_catalog.pg_control_system() c
+    CROSS JOIN (SELECT oid FROM pg_catalog.pg_database
+                WHERE datname = pg_catalog.current_database()) d
     LEFT JOIN @extschema@.kafka_relay_progress p ON p.serverid = r.serverid AND p.mapping = r.mapping
-    LEFT JOIN pg_catalog.pg_stat_get_activity(NULL) a ON a.pid = r.pid AND a.datid = r.databaseid
+    LEFT JOIN pg_catalog.pg_stat_get_activity(NULL) a ON a.pid = r.pid AND a.datid = d.oid
         AND a.backend_type = 'kafka_fdw relay'
     LEFT JOIN LATERAL (
         SELECT pg_catalog.count(*) AS waiting, pg_catalog.min(o.queued_at) AS oldest,

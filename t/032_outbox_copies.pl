@@ -141,10 +141,12 @@ $standby->safe_psql('postgres', 'CREATE DATABASE restored');
 $standby->command_ok([ 'psql', '-X', '-v', 'ON_ERROR_STOP=1', '-h', $standby->host, '-p', $standby->port, '-q', '-f', $dump,
 	'restored' ], 'restored');
 is($standby->safe_psql('restored', 'SELECT count(*) FROM kafka_outbox'), '3', 'the waiting rows are there');
+is($standby->safe_psql('restored', 'SELECT DISTINCT state, pid FROM kafka_relays'), 'fenced|',
+	'and the view says fenced before any relay has come to know');
 $standby->safe_psql('restored', q{SELECT kafka_relay_start('renamed')});
 enqueue($standby, q('dumped too'), 'restored', 'renamed');
-ok($standby->poll_query_until('restored', q{SELECT bool_or(state = 'fenced') FROM kafka_relays}),
-	'the relay of the copy is fenced');
+ok($standby->poll_query_until('restored', q{SELECT bool_or(state = 'fenced') FROM kafka_relay}),
+	'the relay of the copy finds that it is fenced');
 is($standby->safe_psql('restored', 'SELECT count(*) FROM kafka_outbox'), '4', 'and nothing is sent');
 is(arrived($standby, 'dumped'), '', 'nothing at all');
 $standby->safe_psql('restored', 'SELECT kafka_adopt()');
