@@ -194,6 +194,16 @@ my $topic = new_topic('end', 3);
 my $forever = tail_of($topic, "start_offset 'earliest', wait_timeout '-1'");
 my $session = KafkaFdw::Test->session($node, fetch_count => 1);
 
+# A client that is gone without a word, of which PostgreSQL itself takes care.
+my $gone = KafkaFdw::Test->session($node, fetch_count => 1);
+
+$gone->query("SET client_connection_check_interval = '100ms'");
+$gone->send("SELECT value FROM $forever");
+$gone->wait_until_waiting;
+$gone->kill;
+ok(KafkaFdw::Test->process_gone($gone->pid, $PostgreSQL::Test::Utils::timeout_default),
+	'a tail ends with its client');
+
 # The backlog first, then what comes; then LIMIT.
 send_to($topic, "old $_", $_) foreach 0 .. 2;
 $session->send("SELECT value FROM $forever LIMIT 5");

@@ -186,6 +186,17 @@ sub quit
 	return;
 }
 
+# Kill psql, which says nothing to the server then.
+sub kill
+{
+	my ($self) = @_;
+
+	eval { $self->{run}->signal('KILL') };
+	eval { $self->{run}->finish };
+	delete $self->{run};
+	return;
+}
+
 sub DESTROY
 {
 	my ($self) = @_;
