@@ -740,6 +740,22 @@ KafkaConnectionCheckin(KafkaHandle *handle)
 	reap_handles();
 }
 
+int
+KafkaConnectionConsumersOut(void)
+{
+	dlist_iter	iter;
+	int			n = 0;
+
+	dlist_foreach(iter, &handles)
+	{
+		KafkaHandle *handle = dlist_container(KafkaHandle, node, iter.cur);
+
+		if (handle->busy && handle->kind != KAFKA_HANDLE_PRODUCER)
+			n++;
+	}
+	return n;
+}
+
 /* Close the idle handles of this session; their number. */
 Datum
 kafka_disconnect(PG_FUNCTION_ARGS)

@@ -83,6 +83,9 @@ extern KafkaHandle *KafkaConnectionCheckout(const KafkaServer *server, KafkaHand
  */
 extern void KafkaConnectionCheckin(KafkaHandle *handle);
 
+/* How many consumers are checked out. */
+extern int	KafkaConnectionConsumersOut(void);
+
 /*
  * An answer that is under way when a partition is stopped may put an end-of-partition event into
  * the partition's own queue, where nobody looks. That event refers to the partition, which owns the

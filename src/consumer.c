@@ -68,6 +68,26 @@ stop_all(KafkaConsumer *consumer)
 	consumer->nparts = 0;
 }
 
+void
+KafkaConsumerRest(KafkaConsumer *consumer)
+{
+	if (consumer->handle == NULL)
+		return;
+	stop_all(consumer);
+	KafkaConnectionCheckin(consumer->handle);
+	consumer->handle = NULL;
+	if (consumer->tail_handle)
+		KafkaConnectionCheckin(consumer->tail_handle);
+	consumer->tail_handle = NULL;
+}
+
+void
+KafkaConsumerResume(KafkaConsumer *consumer)
+{
+	if (consumer->handle == NULL)
+		consumer->handle = KafkaConnectionCheckout(&consumer->server, KAFKA_HANDLE_SMALL);
+}
+
 /* The memory context's callback: whatever happened, the handle goes back clean. Must not throw. */
 static void
 release_consumer(void *arg)
@@ -77,14 +97,7 @@ release_consumer(void *arg)
 	if (consumer->closed)
 		return;
 	consumer->closed = true;
-	if (consumer->handle == NULL)
-		return;
-	stop_all(consumer);
-	KafkaConnectionCheckin(consumer->handle);
-	consumer->handle = NULL;
-	if (consumer->tail_handle)
-		KafkaConnectionCheckin(consumer->tail_handle);
-	consumer->tail_handle = NULL;
+	KafkaConsumerRest(consumer);
 }
 
 static KafkaConsumer *
@@ -137,6 +150,12 @@ void
 KafkaConsumerClose(KafkaConsumer *consumer)
 {
 	release_consumer(consumer);
+}
+
+int
+KafkaConsumerHandles(void)
+{
+	return KafkaConnectionConsumersOut();
 }
 
 const KafkaCounters *

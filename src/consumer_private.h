@@ -34,7 +34,7 @@ struct KafkaConsumer
 	MemoryContextCallback callback;
 	KafkaServer server;			/* a copy, with this scan's isolation level */
 	char	   *topic;
-	KafkaHandle *handle;		/* NULL once given back */
+	KafkaHandle *handle;		/* NULL while it is given back */
 	KafkaHandle *tail_handle;	/* for the tail that is to come; else NULL */
 	KafkaHandleKind tail_kind;	/* what a tail is read with */
 	bool		closed;

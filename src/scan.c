@@ -31,6 +31,7 @@
 #include "setting.h"
 
 #define MAX_RANGES_SHOWN 20		/* by EXPLAIN ANALYZE; the rest is counted */
+#define MANY_HANDLES 4			/* where more are out, a scan at its end keeps none */
 
 /* A scan under way: ForeignScanState.fdw_state. */
 typedef struct KafkaScan
@@ -56,7 +57,8 @@ typedef struct KafkaScan
 	bool		resolved;		/* ranges hold for the present parameters ... */
 	bool		presumed;		/* ... if the topic has them all: it has not been looked at */
 	bool		again;			/* the scan has run before, and keeps to what the topic held then */
-	bool		running;		/* the consumer has been started on them */
+	bool		running;		/* the consumer has been started on them ... */
+	bool		ended;			/* ... and has given its handle back */
 	int64		hidden;			/* offsets behind an open transaction; with instrumentation only */
 } KafkaScan;
 
@@ -191,6 +193,7 @@ open_consumer(KafkaScan *scan)
 	if (scan->consumer == NULL)
 		scan->consumer = KafkaConsumerOpen(table->server, table->topic, table->read_committed,
 										   table->wait_timeout != 0);
+	KafkaConsumerResume(scan->consumer);
 	MemoryContextSwitchTo(old);
 }
 
@@ -289,9 +292,27 @@ start_sharing(KafkaScan *scan)
 											   table->read_committed);
 		MemoryContextSwitchTo(old);
 	}
+	KafkaConsumerResume(scan->consumer);
 	KafkaParallelStart(scan->parallel, scan->consumer);
 	scan->resolved = true;
 	scan->running = true;
+}
+
+/*
+ * A plan keeps its scans until it ends, those that are at their end too: a query over hundreds of topics
+ * (partitions of a table, or a UNION) would need as many handles, and run out of descriptors. Where there
+ * are many the next scan can have this one's.
+ */
+static void
+come_to_end(KafkaScan *scan)
+{
+	if (KafkaConsumerHandles() <= MANY_HANDLES)
+		return;
+	if (scan->reverse)
+		KafkaReverseClose(scan->reverse);
+	scan->reverse = NULL;
+	KafkaConsumerRest(scan->consumer);
+	scan->ended = true;
 }
 
 static void
@@ -302,6 +323,7 @@ start_reading(ForeignScanState *node, KafkaScan *scan)
 		start_sharing(scan);
 		return;
 	}
+	open_consumer(scan);
 	if (!scan->resolved)
 		resolve_ranges(node, scan, scan->order != KAFKA_ORDER_DESC && !scan->again);
 	if (scan->order == KAFKA_ORDER_DESC)
@@ -422,9 +444,11 @@ kafkaIterateForeignScan(ForeignScanState *node)
 	TupleTableSlot *slot = node->ss.ss_ScanTupleSlot;
 	KafkaMessage message;
 
+	ExecClearTuple(slot);
+	if (scan->ended)
+		return slot;
 	if (!scan->running && scan->batch == NULL)
 		start_reading(node, scan);
-	ExecClearTuple(slot);
 	while (next_message(node, scan, &message))
 	{
 		bool		shown;
@@ -436,9 +460,11 @@ kafkaIterateForeignScan(ForeignScanState *node)
 		else
 			shown = KafkaRowStore(scan->row, &message, consumer_headers, scan->consumer, slot);
 		if (likely(shown))
-			break;
+			return slot;
 		CHECK_FOR_INTERRUPTS();
 	}
+	if (scan->batch == NULL)
+		come_to_end(scan);
 	return slot;
 }
 
@@ -455,7 +481,7 @@ kafkaReScanForeignScan(ForeignScanState *node)
 		KafkaReverseClose(scan->reverse);
 	scan->reverse = NULL;
 	scan->again |= scan->running;
-	scan->running = false;
+	scan->running = scan->ended = false;
 	scan->next = 0;
 }
 
@@ -476,7 +502,10 @@ share_ranges(ForeignScanState *node, KafkaScan *scan)
 	if (!scan->resolved || scan->qual)
 		resolve_ranges(node, scan, false);
 	KafkaParallelShare(scan->parallel, scan->ranges, scan->nranges);
-	scan->running = false;
+	scan->running = scan->ended = false;
+	/* A Gather shares all scans below it before the first of them is run. */
+	if (scan->consumer && KafkaConsumerHandles() > MANY_HANDLES)
+		KafkaConsumerRest(scan->consumer);
 }
 
 /* Where there was no shared memory to be had, no workers come either, and nothing is shared. */
