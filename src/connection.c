@@ -152,6 +152,7 @@ static const HandleProperty transaction_fixed[] = {
 };
 
 static dlist_head handles = DLIST_STATIC_INIT(handles);
+static int	consumers_out = 0;	/* of them, consumers that are in use */
 static pg_atomic_uint32 nthreads;	/* threads of ours that have not ended */
 static bool exit_hook_registered = false;
 static int	exit_code = 0;
@@ -574,16 +575,18 @@ make_handle(const KafkaServer *server, KafkaHandleKind kind, const char *key)
 		kafka_check_credentials(server);
 		fill_conf(conf, server, kind);
 
-		ReserveExternalFD();
+		if (!AcquireExternalFD())
+			kafka_raise_no_descriptor(server);
 		handle->efd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 		if (handle->efd < 0)
 		{
 			ReleaseExternalFD();
-			ereport(ERROR,
-					(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-					 errmsg("could not create an event descriptor for server \"%s\": %m",
-							server->name)));
+			kafka_raise_no_descriptor(server);
 		}
+		/* The wait set takes another one, and would complain without a SQLSTATE. */
+		if (!AcquireExternalFD())
+			kafka_raise_no_descriptor(server);
+		ReleaseExternalFD();
 		handle->wes = kafka_create_wait_set(3);
 		AddWaitEventToSet(handle->wes, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 		AddWaitEventToSet(handle->wes, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
@@ -722,6 +725,7 @@ KafkaConnectionCheckout(const KafkaServer *server, KafkaHandleKind kind)
 	}
 
 	handle->busy = true;
+	consumers_out += handle->kind != KAFKA_HANDLE_PRODUCER;
 	handle->lost_topic = false;
 	handle->nuses++;
 	handle->used_at = GetCurrentTimestamp();
@@ -733,6 +737,7 @@ KafkaConnectionCheckin(KafkaHandle *handle)
 {
 	Assert(handle->busy);
 	handle->busy = false;
+	consumers_out -= handle->kind != KAFKA_HANDLE_PRODUCER;
 	handle->on_report = NULL;
 	handle->owner = NULL;
 	if (handle->fatal_err != RD_KAFKA_RESP_ERR_NO_ERROR)
@@ -743,17 +748,7 @@ KafkaConnectionCheckin(KafkaHandle *handle)
 int
 KafkaConnectionConsumersOut(void)
 {
-	dlist_iter	iter;
-	int			n = 0;
-
-	dlist_foreach(iter, &handles)
-	{
-		KafkaHandle *handle = dlist_container(KafkaHandle, node, iter.cur);
-
-		if (handle->busy && handle->kind != KAFKA_HANDLE_PRODUCER)
-			n++;
-	}
-	return n;
+	return consumers_out;
 }
 
 /* Close the idle handles of this session; their number. */

@@ -154,3 +154,13 @@ KafkaConnectionHint(rd_kafka_resp_err_t err)
 			return NULL;
 	}
 }
+
+void
+kafka_raise_no_descriptor(const KafkaServer *server)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+			 errmsg("could not create an event descriptor for server \"%s\": %m", server->name),
+			 errhint("Each scan that is under way has a connection of its own. Have fewer at a time, "
+					 "or raise max_files_per_process and the system's limit of open files.")));
+}

@@ -39,6 +39,9 @@ extern void kafka_redact_log(char *line);
 /* Replace, in place, what is no text of the database, and control characters. */
 extern void kafka_clean_text(char *text);
 
+/* Raise that there is no descriptor for a handle; errno says why. */
+pg_noreturn extern void kafka_raise_no_descriptor(const KafkaServer *server);
+
 /* Raise the handle's fatal_err. */
 pg_noreturn extern void kafka_raise_fatal(KafkaHandle *handle);
 

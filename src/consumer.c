@@ -23,6 +23,7 @@
 #include "consumer_private.h"
 
 #define SMALL_SCAN 4000			/* messages after which a scan is no longer small */
+#define MANY_HANDLES 4			/* where a session has more out, who is at an end keeps none */
 #define SMALL_WINDOW 4			/* partitions fetched at once by a small scan ... */
 #define BULK_WINDOW 64			/* ... and by a large one */
 #define SKIP_GAP 500			/* offsets between ranges that are read rather than jumped */
@@ -68,8 +69,8 @@ stop_all(KafkaConsumer *consumer)
 	consumer->nparts = 0;
 }
 
-void
-KafkaConsumerRest(KafkaConsumer *consumer)
+static void
+give_back(KafkaConsumer *consumer)
 {
 	if (consumer->handle == NULL)
 		return;
@@ -79,6 +80,15 @@ KafkaConsumerRest(KafkaConsumer *consumer)
 	if (consumer->tail_handle)
 		KafkaConnectionCheckin(consumer->tail_handle);
 	consumer->tail_handle = NULL;
+}
+
+bool
+KafkaConsumerRest(KafkaConsumer *consumer)
+{
+	if (KafkaConnectionConsumersOut() <= MANY_HANDLES)
+		return false;
+	give_back(consumer);
+	return true;
 }
 
 void
@@ -97,7 +107,7 @@ release_consumer(void *arg)
 	if (consumer->closed)
 		return;
 	consumer->closed = true;
-	KafkaConsumerRest(consumer);
+	give_back(consumer);
 }
 
 static KafkaConsumer *
@@ -152,31 +162,10 @@ KafkaConsumerClose(KafkaConsumer *consumer)
 	release_consumer(consumer);
 }
 
-int
-KafkaConsumerHandles(void)
-{
-	return KafkaConnectionConsumersOut();
-}
-
 const KafkaCounters *
 KafkaConsumerCounters(const KafkaConsumer *consumer)
 {
 	return &consumer->counters;
-}
-
-void
-kafka_consumer_partition_error(KafkaConsumer *consumer, ConsumerPartition *part, rd_kafka_resp_err_t err,
-							   const char *errstr)
-{
-	const char *hint = KafkaConnectionHint(err);
-
-	consumer->handle->stale = true; /* librdkafka would not say why a second time */
-	ereport(ERROR,
-			(errcode(KafkaConnectionSqlState(err)),
-			 errmsg("could not read topic \"%s\" partition %d from offset " INT64_FORMAT,
-					consumer->topic, part->partition, part->next),
-			 errdetail_internal("%s.", KafkaConnectionCause(consumer->handle, err, errstr)),
-			 hint ? errhint("%s", hint) : 0));
 }
 
 /* Fetch a partition from its "next" on. */
@@ -481,15 +470,6 @@ bool
 KafkaConsumerDoubts(const KafkaConsumer *consumer)
 {
 	return consumer->doubtful;
-}
-
-bool
-KafkaConsumerKnows(const KafkaConsumer *consumer, int32 partition)
-{
-	const KafkaHandle *handle = consumer->handle;
-
-	return handle->rkt && partition < handle->npartitions &&
-		strcmp(rd_kafka_topic_name(handle->rkt), consumer->topic) == 0;
 }
 
 /*

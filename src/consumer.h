@@ -127,17 +127,14 @@ extern KafkaConsumer *KafkaConsumerOpenBulk(const KafkaServer *server, const cha
 											bool read_committed);
 
 /*
- * Give the handle back for as long as nothing is to be read; until it is resumed a consumer can be asked
- * for its counters, and be closed.
+ * Give the handle back for as long as nothing is to be read, where this session has many out; true if so.
+ * Until it is resumed such a consumer can be asked for its counters, and be closed.
  */
-extern void KafkaConsumerRest(KafkaConsumer *consumer);
+extern bool KafkaConsumerRest(KafkaConsumer *consumer);
 extern void KafkaConsumerResume(KafkaConsumer *consumer);
 
 /* Give everything back before the memory context does. */
 extern void KafkaConsumerClose(KafkaConsumer *consumer);
-
-/* How many consumers' handles this session has out. */
-extern int	KafkaConsumerHandles(void);
 
 /*
  * The topic's partitions with their first offsets and ends, allocated in the current context. One

@@ -382,6 +382,15 @@ run_lookup(KafkaConsumer *consumer, KafkaCall fn, Lookup *lookup)
 	lookup_error(consumer->handle, consumer->topic, &failed);
 }
 
+bool
+KafkaConsumerKnows(const KafkaConsumer *consumer, int32 partition)
+{
+	const KafkaHandle *handle = consumer->handle;
+
+	return handle->rkt && partition < handle->npartitions &&
+		strcmp(rd_kafka_topic_name(handle->rkt), consumer->topic) == 0;
+}
+
 KafkaSnapshot *
 KafkaConsumerSnapshot(KafkaConsumer *consumer)
 {

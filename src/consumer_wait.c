@@ -36,6 +36,21 @@ ms_since(TimestampTz since, TimestampTz now)
 	return now > since ? (now - since) / 1000 : 0;
 }
 
+void
+kafka_consumer_partition_error(KafkaConsumer *consumer, ConsumerPartition *part, rd_kafka_resp_err_t err,
+							   const char *errstr)
+{
+	const char *hint = KafkaConnectionHint(err);
+
+	consumer->handle->stale = true; /* librdkafka would not say why a second time */
+	ereport(ERROR,
+			(errcode(KafkaConnectionSqlState(err)),
+			 errmsg("could not read topic \"%s\" partition %d from offset " INT64_FORMAT,
+					consumer->topic, part->partition, part->next),
+			 errdetail_internal("%s.", KafkaConnectionCause(consumer->handle, err, errstr)),
+			 hint ? errhint("%s", hint) : 0));
+}
+
 /*
  * A request of any kind wakes the thread of the broker that it goes to. A look-up of offsets goes to
  * the leader of each partition that it names; with a timeout of 0 it is sent, nobody waits, and the

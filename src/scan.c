@@ -31,7 +31,6 @@
 #include "setting.h"
 
 #define MAX_RANGES_SHOWN 20		/* by EXPLAIN ANALYZE; the rest is counted */
-#define MANY_HANDLES 4			/* where more are out, a scan at its end keeps none */
 
 /* A scan under way: ForeignScanState.fdw_state. */
 typedef struct KafkaScan
@@ -306,12 +305,11 @@ start_sharing(KafkaScan *scan)
 static void
 come_to_end(KafkaScan *scan)
 {
-	if (KafkaConsumerHandles() <= MANY_HANDLES)
+	if (!KafkaConsumerRest(scan->consumer))
 		return;
 	if (scan->reverse)
 		KafkaReverseClose(scan->reverse);
 	scan->reverse = NULL;
-	KafkaConsumerRest(scan->consumer);
 	scan->ended = true;
 }
 
@@ -504,8 +502,8 @@ share_ranges(ForeignScanState *node, KafkaScan *scan)
 	KafkaParallelShare(scan->parallel, scan->ranges, scan->nranges);
 	scan->running = scan->ended = false;
 	/* A Gather shares all scans below it before the first of them is run. */
-	if (scan->consumer && KafkaConsumerHandles() > MANY_HANDLES)
-		KafkaConsumerRest(scan->consumer);
+	if (scan->consumer)
+		(void) KafkaConsumerRest(scan->consumer);
 }
 
 /* Where there was no shared memory to be had, no workers come either, and nothing is shared. */

@@ -231,6 +231,23 @@ $reader->query('COMMIT');
 $reader->quit;
 $node->safe_psql('postgres', "SELECT kafka_delete_topic('$large', 'kafka')");
 
+# Scans that are under way at the same time have a connection each. Those of one plan, of which one is read
+# after the other, do not; and where there are no descriptors left, the error says so.
+my $poor = KafkaFdw::Test->new_node('poor', undef, conf => "max_files_per_process = 100\n");
+my $few = KafkaFdw::Test->topic('few');
+my ($status, $out, $err) = $poor->psql('postgres', qq{
+	SELECT kafka_create_topic('$few', 1);
+	CREATE FOREIGN TABLE few (value text) SERVER kafka OPTIONS (topic '$few');
+	INSERT INTO few SELECT generate_series(1, 3);
+	BEGIN;} . join(';', map { "DECLARE c$_ CURSOR FOR SELECT * FROM few; FETCH 1 FROM c$_" } 1 .. 40),
+	extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+like($err, qr/ERROR:  53000: could not create an event descriptor for server "kafka": .*\nHINT: .*max_files_per_process/,
+	'too many cursors');
+is($poor->safe_psql('postgres', 'SELECT count(*) FROM (' . join(' UNION ALL ', ('SELECT * FROM few') x 40) . ') x'),
+	'120', 'as many scans of one plan');
+$poor->safe_psql('postgres', "SELECT kafka_delete_topic('$few')");
+$poor->stop;
+
 $session->quit;
 unlike(slurp_file($node->logfile), qr/terminated by signal|exited with exit code [^01]/,
 	'no backend crashed');
