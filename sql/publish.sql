@@ -104,6 +104,7 @@ SET LOCAL IntervalStyle = 'sql_standard';
 SET LOCAL extra_float_digits = -15;
 SET LOCAL bytea_output = 'escape';
 SET LOCAL search_path = public, pg_catalog;
+SET LOCAL quote_all_identifiers = on;
 DELETE FROM kinds;
 SELECT count(*), count(usual.key) FROM waiting() w LEFT JOIN usual ON usual.after = w.before WHERE w.op = 'd';
 SELECT current_setting('TimeZone'), current_setting('DateStyle'), current_setting('IntervalStyle'), current_setting('extra_float_digits'),
@@ -422,6 +423,16 @@ SELECT * FROM shop_triggers;
 SELECT kafka_publish_table('shop', :'t', 'kafka', '{Name,id}', 'row', 'commit');
 SELECT * FROM shop_triggers;
 ROLLBACK;
+-- Topics of long names that begin alike: triggers are named by what fits.
+SELECT kafka_create_topic(topic(repeat('long', 20)) || '.' || i, 1) FROM generate_series(1, 2) i;
+BEGIN;
+SELECT count(kafka_publish_table('shop', topic(repeat('long', 20)) || '.' || i)) FROM generate_series(1, 2) i;
+INSERT INTO shop VALUES (3, 'three', 's');
+SELECT right(topic, 2) AS topic FROM kafka_outbox ORDER BY id;
+SELECT kafka_unpublish_table('shop', topic(repeat('long', 20)) || '.1');
+SELECT tgname FROM pg_trigger WHERE tgrelid = 'shop'::regclass ORDER BY tgname;
+ROLLBACK;
+SELECT kafka_delete_topic(topic(repeat('long', 20)) || '.' || i) FROM generate_series(1, 2) i;
 -- What is wrong is an error at once, and no trigger stays.
 CREATE VIEW shop_view AS SELECT * FROM shop;
 CREATE TABLE no_key (a int);

@@ -473,6 +473,7 @@ fix_settings(int which)
 		{SETTINGS_STYLE, "extra_float_digits", "3"},
 		{SETTINGS_STYLE, "bytea_output", "hex"},
 		{SETTINGS_PATH, "search_path", "pg_catalog"},
+		{SETTINGS_PATH, "quote_all_identifiers", "off"},
 		{SETTINGS_ZONE, "timezone", "UTC"},
 		{SETTINGS_MONEY, "lc_monetary", "C"}
 	};

@@ -170,13 +170,24 @@ make_arguments(FunctionCallInfo fcinfo, Oid owner, ArgumentList *list)
 		list->args[list->nargs++] = make_names("columns", PG_GETARG_ARRAYTYPE_P(ARG_COLUMNS));
 }
 
+/* A name that no trigger of the table has: that of the topic, which may be too long to be all of it. */
+static char *
+choose_name(Relation rel, const char *topic, const char *label)
+{
+	char	   *name = makeObjectName(PUBLISH_FUNCTION, topic, label);
+
+	for (int i = 1; OidIsValid(get_trigger_oid(RelationGetRelid(rel), name, true)); i++)
+		name = makeObjectName(PUBLISH_FUNCTION, topic, psprintf("%s%d", label ? label : "", i));
+	return name;
+}
+
 /* Make a trigger; row: for the changes of rows, else for TRUNCATE. */
 static void
 make_trigger(Relation rel, const ArgumentList *list, bool row)
 {
 	CreateTrigStmt *stmt = makeNode(CreateTrigStmt);
 
-	stmt->trigname = makeObjectName(PUBLISH_FUNCTION, list->args[0], row ? NULL : "truncate");
+	stmt->trigname = choose_name(rel, list->args[0], row ? NULL : "truncate");
 	stmt->funcname = function_name();
 	for (int i = 0; i < list->nargs; i++)
 		stmt->args = lappend(stmt->args, makeString(list->args[i]));
