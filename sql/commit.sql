@@ -158,15 +158,17 @@ SELECT count(*) FROM kafka_read(:'p');
 COMMIT;
 SELECT key, value FROM kafka_read(:'p');
 
--- What Kafka refuses aborts the transaction, and says of what.
+-- What Kafka refuses aborts the transaction, and says of what. Topics are looked up before anything is sent.
 CREATE TABLE witness (value text);
 BEGIN;
 INSERT INTO witness VALUES ('not');
+SELECT kafka_send_on_commit(:'t', 'not, as the other topic is not there');
 SELECT kafka_send_on_commit(:'t' || '.unknown', 'x');
 \set VERBOSITY sqlstate
 COMMIT;
 \set VERBOSITY default
 SELECT * FROM witness;
+SELECT * FROM news();
 SELECT sqlstate, message, detail, context FROM try($$SELECT kafka_send_on_commit('no spaces', 'x')$$);
 SELECT sqlstate, message FROM try($$SELECT kafka_send_on_commit(topic('commit'), NULL::text)$$);
 SELECT sqlstate, message FROM try($$SELECT kafka_send_on_commit(topic('commit'), 'x', server => 'nowhere')$$);
@@ -192,6 +194,30 @@ BEGIN;
 SELECT kafka_send_on_commit(:'t', 'not');
 SET TRANSACTION READ ONLY;
 COMMIT;
+SELECT * FROM news();
+
+-- A function that is said to be parallel safe, and is not: a worker would take its messages with it.
+CREATE FUNCTION unsafe(i int, outbox boolean) RETURNS int LANGUAGE plpgsql PARALLEL SAFE AS $$
+BEGIN
+    IF outbox THEN
+        PERFORM kafka_enqueue(topic('commit'), 'not', server => 'kafka');
+    ELSE
+        PERFORM kafka_send_on_commit(topic('commit'), 'not');
+    END IF;
+    RETURN i;
+END $$;
+CREATE TABLE many AS SELECT generate_series(1, 1000) AS i;
+ANALYZE many;
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+SELECT plan FROM plan_of('SELECT count(unsafe(i, true)) FROM many') plan WHERE plan LIKE '%Gather%';
+SELECT o, sqlstate, message FROM unnest(ARRAY['false', 'true']) o, try('SELECT count(unsafe(i, ' || o || ')) FROM many');
+RESET parallel_setup_cost;
+RESET parallel_tuple_cost;
+RESET min_parallel_table_scan_size;
+DROP TABLE many;
+DROP FUNCTION unsafe;
 SELECT * FROM news();
 
 -- What is held is bounded.

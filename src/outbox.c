@@ -96,6 +96,7 @@ KafkaOutboxAdd(const KafkaServer *server, const char *topic, const KafkaOutgoing
 	TimestampTz now = GetCurrentTimestamp();
 	int64		id;
 
+	PreventCommandIfParallelMode("kafka_enqueue()");
 	check_size(now);
 	rel = table_open(kafka_outbox_target(), NoLock);
 

@@ -16,6 +16,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "miscadmin.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
@@ -169,6 +170,8 @@ KafkaPendingAdd(const KafkaServer *server, const char *topic, const KafkaOutgoin
 	MemoryContext oldcontext;
 	PendingMessage *copy;
 
+	/* In a worker nobody would send it. */
+	PreventCommandIfParallelMode("kafka_send_on_commit()");
 	/* Another module's code at commit: it would be lost. */
 	if (phase != PENDING_OPEN)
 		ereport(ERROR,
@@ -183,8 +186,8 @@ KafkaPendingAdd(const KafkaServer *server, const char *topic, const KafkaOutgoin
 				 errdetail("%d messages take %zu kB; the setting \"%s\" allows %d kB.",
 						   pending->nmessages, pending->size / 1024,
 						   "kafka_fdw.max_pending_size", kafka_max_pending_size),
-				 errhint("Commit more often, raise the setting, or send with delivery "
-						 "\"immediate\".")));
+				 errhint("Commit more often, raise the setting, or store the messages with delivery "
+						 "\"outbox\".")));
 
 	oldcontext = MemoryContextSwitchTo(pending->context);
 	if (pending->nmessages >= pending->maxmessages)
@@ -212,7 +215,9 @@ sending_context(void *arg)
 
 /*
  * Send what is held, and wait for it. A server's commit_timeout is a bound on how long a commit waits
- * for a message; it stands in the copy of the server as the time that the message has.
+ * for a message; it stands in the copy of the server as the time that the message has. All topics are
+ * looked up before anything is sent: for one that is not there, or a server that is away, nothing else is
+ * sent in vain.
  */
 static void
 send_all(void)
@@ -238,8 +243,9 @@ send_all(void)
 
 		if (target->batch == NULL)
 			target->batch = KafkaBatchBegin(target->server, target->topic);
-		KafkaBatchAdd(target->batch, &pending->messages[i]->message);
 	}
+	for (int i = 0; i < pending->nmessages; i++)
+		KafkaBatchAdd(pending->messages[i]->target->batch, &pending->messages[i]->message);
 	foreach(lc, pending->targets)
 	{
 		PendingTarget *target = (PendingTarget *) lfirst(lc);
