@@ -280,6 +280,7 @@ CREATE TABLE @extschema@.kafka_relay (
     stopped pg_catalog.bool NOT NULL DEFAULT false,
     last_error pg_catalog.text,
     last_error_at pg_catalog.timestamptz,
+    all_stopped pg_catalog.bool NOT NULL DEFAULT false, -- those of the server that come later, too
     PRIMARY KEY (serverid, mapping)
 );
 COMMENT ON TABLE @extschema@.kafka_relay

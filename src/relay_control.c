@@ -61,7 +61,7 @@ set_stopped(FunctionCallInfo fcinfo, bool stopped)
 	values[1] = BoolGetDatum(stopped);
 
 	access = kafka_access_begin();
-	kafka_access_execute(psprintf("UPDATE %s.kafka_relay SET stopped = $2, "
+	kafka_access_execute(psprintf("UPDATE %s.kafka_relay SET stopped = $2, all_stopped = $2, "
 								  "state = CASE WHEN $2 OR state = 'fenced' THEN state ELSE 'starting' END "
 								  "WHERE serverid = $1 RETURNING serverid, mapping::oid",
 								  kafka_access_schema()),
@@ -107,8 +107,9 @@ adopt_by(const char *format, int n, int expected)
 static void
 renumber(void)
 {
-	adopt_by("LOCK TABLE %1$s.kafka_relay, %1$s.kafka_relay_progress, %1$s.kafka_outbox_0, "
-			 "%1$s.kafka_outbox_1, %1$s.kafka_outbox_2 IN ACCESS EXCLUSIVE MODE", 0, SPI_OK_UTILITY);
+	/* In the order of who stores a message, and looks for its relay when it commits. */
+	adopt_by("LOCK TABLE %1$s.kafka_outbox_0, %1$s.kafka_outbox_1, %1$s.kafka_outbox_2, "
+			 "%1$s.kafka_relay, %1$s.kafka_relay_progress IN ACCESS EXCLUSIVE MODE", 0, SPI_OK_UTILITY);
 	/* What was stored before its server was renamed. */
 	for (int i = 0; i < KAFKA_OUTBOX_TABLES; i++)
 		adopt_by("UPDATE %1$s.kafka_outbox_%2$d o SET server = r.server FROM %1$s.kafka_relay r "

@@ -111,7 +111,7 @@ try_to_empty(int n)
 	return emptied;
 }
 
-/* Forget the relays of servers that were dropped, once no row says that they were there. */
+/* Forget the relays of servers and user mappings that were dropped, once no row says that they were there. */
 static void
 forget_dropped(void)
 {
@@ -120,8 +120,11 @@ forget_dropped(void)
 	StringInfoData condition;
 
 	initStringInfo(&condition);
-	appendStringInfoString(&condition, "NOT EXISTS (SELECT FROM pg_catalog.pg_foreign_server s "
-						   "WHERE s.oid = r.serverid)");
+	appendStringInfoString(&condition, "(NOT EXISTS (SELECT FROM pg_catalog.pg_foreign_server s "
+						   "WHERE s.oid = r.serverid) "
+						   "OR r.mapping::pg_catalog.oid <> 0 AND NOT EXISTS "
+						   "(SELECT FROM pg_catalog.pg_user_mapping m WHERE m.umserver = r.serverid "
+						   "AND m.umuser = r.mapping::pg_catalog.oid))");
 	for (int n = 0; n < KAFKA_OUTBOX_TABLES; n++)
 		appendStringInfo(&condition, " AND NOT EXISTS (SELECT FROM %s.kafka_outbox_%d o "
 						 "WHERE o.serverid = r.serverid AND o.mapping = r.mapping)", schema, n);

@@ -114,13 +114,15 @@ load_relay(RelayState *state, MemoryContext context)
 	values[6] = BoolGetDatum(copy);
 	values[7] = Int64GetDatum(state->segment);
 	kafka_access_execute(psprintf("INSERT INTO %s.kafka_relay AS r (serverid, mapping, server, pid, segment, "
-								  "system_identifier, databaseid, identity, state) "
-								  "VALUES ($1, $2, $3, $4, $8, $5, $6, pg_catalog.gen_random_uuid(), "
-								  "CASE WHEN $7 THEN 'fenced' ELSE 'running' END) "
+								  "system_identifier, databaseid, identity, state, stopped, all_stopped) "
+								  "SELECT $1, $2, $3, $4, $8, $5, $6, pg_catalog.gen_random_uuid(), "
+								  "CASE WHEN $7 THEN 'fenced' ELSE 'running' END, o.stopped, o.stopped "
+								  "FROM (SELECT coalesce(pg_catalog.bool_or(all_stopped), false) AS stopped "
+								  "FROM %s.kafka_relay WHERE serverid = $1) o "
 								  "ON CONFLICT (serverid, mapping) DO UPDATE SET server = $3, pid = $4, "
 								  "segment = $8, state = CASE WHEN $7 OR r.state = 'fenced' THEN 'fenced' "
 								  "ELSE r.state END "
-								  "RETURNING identity::text, stopped, state = 'fenced'", schema),
+								  "RETURNING identity::text, r.stopped, state = 'fenced'", schema, schema),
 						 lengthof(types), types, values, NULL, SPI_OK_INSERT_RETURNING);
 	state->identity = text_column(1, context);
 	state->stopped = kafka_access_bool(2);
@@ -202,9 +204,9 @@ kafka_relay_insert_stopped(Oid serverid, Oid mapping)
 	values[3] = Int64GetDatum((int64) GetSystemIdentifier());
 	values[4] = ObjectIdGetDatum(MyDatabaseId);
 	kafka_access_execute(psprintf("INSERT INTO %s.kafka_relay (serverid, mapping, server, "
-								  "system_identifier, databaseid, identity, state, stopped) "
-								  "VALUES ($1, $2, $3, $4, $5, pg_catalog.gen_random_uuid(), 'starting', true) "
-								  "ON CONFLICT (serverid, mapping) DO UPDATE SET stopped = true",
+								  "system_identifier, databaseid, identity, state, stopped, all_stopped) "
+								  "VALUES ($1, $2, $3, $4, $5, pg_catalog.gen_random_uuid(), 'starting', true, true) "
+								  "ON CONFLICT (serverid, mapping) DO UPDATE SET stopped = true, all_stopped = true",
 								  kafka_access_schema()),
 						 5, types, values, NULL, SPI_OK_INSERT);
 	insert_progress(serverid, mapping);

@@ -96,6 +96,18 @@ enqueue(q('woken'));
 wait_for_empty_outbox('woken by the commit');
 cmp_ok(time - $start, '<', 30, 'long before its naptime is over');
 
+# Where nothing comes it does nothing: its thread is not even woken, once what was sent is tidied up.
+sub switches
+{
+	my ($n) = PostgreSQL::Test::Utils::slurp_file('/proc/' . $_[0] . '/task/' . $_[0] . '/status') =~ /^voluntary_ctxt_switches:\s+(\d+)/m;
+
+	return $n;
+}
+my $sleeper = sql('SELECT pid FROM kafka_relays');
+ok( KafkaFdw::Test->wait_until(
+		sub { my $before = switches($sleeper); sleep 3; return switches($sleeper) == $before; }),
+	'a relay is quiet while nothing comes');
+
 # Savepoints that took the lock, and deeper ones
 my $end = end_offset();
 $session->query(qq{BEGIN;
@@ -211,6 +223,29 @@ sql(q{SELECT kafka_relay_start('kafka')});
 wait_for_empty_outbox('kafka_relay_start() does');
 is(arrived($end), 'stopped', 'the message is sent');
 
+# Stopping is for all of a server's relays, also for one that comes later: of a user mapping without messages so far.
+sql(q{CREATE ROLE late; GRANT USAGE ON FOREIGN SERVER kafka TO late;
+	CREATE USER MAPPING FOR late SERVER kafka OPTIONS (sasl_username 'late', sasl_password 'late');
+	SELECT kafka_relay_stop('kafka')});
+wait_for('stopped again', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'kafka_fdw relay'});
+sql(qq{SET ROLE late; SELECT kafka_enqueue('$topic', 'late', server => 'kafka')});
+wait_for('a relay that comes later is stopped, too', q{SELECT state = 'stopped' FROM kafka_relays WHERE mapping = 'late'});
+wait_for('and ends', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'kafka_fdw relay'});
+is(sql(q{SELECT string_agg(state || waiting, ' ') FROM kafka_relays}), 'stopped0 stopped1', 'nothing is sent');
+sql(q{SELECT kafka_relay_start('kafka')});
+wait_for_empty_outbox('until both are started');
+is(arrived($end), "stopped\nlate", 'both send');
+
+# A relay whose user mapping was dropped is forgotten, as soon as none of its messages is left in a table.
+sql(q{DROP USER MAPPING FOR late SERVER kafka; DROP OWNED BY late; DROP ROLE late});
+for my $round (1 .. 4)
+{
+	sql(qq{SELECT count(kafka_enqueue('$topic', repeat('x', 200), server => 'kafka')) FROM generate_series(1, 1000)});
+	wait_for_empty_outbox("tables are changed, round $round");
+}
+wait_for('the relay of a user mapping that was dropped ends, and is forgotten', q{
+	SELECT count(*) = 1 AND (SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'kafka_fdw relay') FROM kafka_relays});
+
 # One that is wanted again before it has ended goes on, or another one does.
 for my $round (1 .. 10)
 {
@@ -258,9 +293,19 @@ enqueue(q('without Kafka'));
 wait_for('without Kafka it waits, and says why',
 	q{SELECT state = 'waiting' AND last_error IS NOT NULL AND waiting = 1 FROM kafka_relays});
 is(sql('SELECT state, waiting FROM kafka_relays'), 'waiting|1', 'the message is kept');
+# It tries again, each time later, whatever else is stored meanwhile.
+my @tries = (sql('SELECT extract(epoch FROM last_error_at) FROM kafka_relays'));
+while (@tries < 5)
+{
+	sql(qq{SELECT kafka_enqueue('$topic', 'without Kafka ' || count(*), server => 'kafka') FROM kafka_outbox});
+	my $try = sql('SELECT extract(epoch FROM last_error_at) FROM kafka_relays');
+	push @tries, $try if $try != $tries[-1];
+}
+cmp_ok($tries[4] - $tries[3], '>', $tries[1] - $tries[0], 'it backs off');
 $broker->start;
 wait_for_empty_outbox('Kafka is back');
-is(arrived($end), 'without Kafka', 'and has it once');
+like(arrived($end), qr/\Awithout Kafka(\nwithout Kafka \d+)+\z/, 'and has it');
+is(sql(qq{SELECT count(*) - count(DISTINCT value) FROM t WHERE value LIKE 'without Kafka%'}), '0', 'once');
 
 # The server stops at once while the relay waits for a frozen broker.
 $broker->pause;

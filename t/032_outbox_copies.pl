@@ -149,10 +149,20 @@ ok($standby->poll_query_until('restored', q{SELECT bool_or(state = 'fenced') FRO
 	'the relay of the copy finds that it is fenced');
 is($standby->safe_psql('restored', 'SELECT count(*) FROM kafka_outbox'), '4', 'and nothing is sent');
 is(arrived($standby, 'dumped'), '', 'nothing at all');
-$standby->safe_psql('restored', 'SELECT kafka_adopt()');
+# Somebody is about to commit a message meanwhile.
+my $writer = KafkaFdw::Test->session($standby, dbname => 'restored');
+my $adopter = KafkaFdw::Test->session($standby, dbname => 'restored');
+$writer->query("BEGIN; SELECT kafka_enqueue('$topic', 'dumped meanwhile', server => 'renamed')");
+$adopter->send('SELECT kafka_adopt()');
+$standby->poll_query_until('restored', "SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = " . $adopter->pid)
+  or die 'nobody waits for the writer';
+$writer->query('COMMIT');
+$adopter->finish;
+is($writer->stderr . $adopter->stderr, '', 'who writes while it is adopted and who adopts it do not wait for one another');
+$_->quit foreach $writer, $adopter;
 $standby->safe_psql('restored', q{SELECT kafka_relay_start('renamed')});
 wait_for_empty_outbox($standby, 'once adopted, it is', 'restored');
-is(arrived($standby, 'dumped'), 'dumped 1 dumped 2 dumped 3 dumped too', 'each once');
+is(arrived($standby, 'dumped'), 'dumped 1 dumped 2 dumped 3 dumped meanwhile dumped too', 'each once');
 is($standby->safe_psql('restored', q{SELECT kafka_adopt(); SELECT state FROM kafka_relays}), "\nrunning",
 	'to adopt it again changes nothing');
 enqueue($standby, q('dumped last'), 'restored', 'renamed');
