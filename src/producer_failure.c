@@ -132,7 +132,7 @@ kafka_sender_hint(rd_kafka_resp_err_t err)
 		case RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE:
 		case RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE:
 			return "The server's option message_max_bytes and the topic's max.message.bytes say how "
-				"large a message may be.";
+				"large a message may be; what is sent at once (option \"batch.size\") counts as one.";
 		case RD_KAFKA_RESP_ERR_INVALID_TIMESTAMP:
 			return "The topic's message.timestamp.before.max.ms and message.timestamp.after.max.ms say "
 				"how far a timestamp may be from now.";

@@ -8,6 +8,10 @@
  * Kafka will never take are refusals; a failure that passes is an ERROR for whoever runs the
  * transaction to try again.
  *
+ * A topic's max.message.bytes is a limit on what librdkafka sends at once, which is many messages:
+ * when it is exceeded, all of them are "too large". So such messages are tried again, fewer at once,
+ * and one is refused only if it was alone.
+ *
  * KIP-98 is the protocol; https://docs.confluent.io/platform/current/clients/librdkafka/html/
  * rdkafka_8h.html ("Transactional producer API") what the errors of each call mean.
  */
@@ -26,6 +30,14 @@
 #define SERVE_EVERY 128
 #define ANSWER_POLL_MS 20
 #define MISSING_POLL_MS 200
+#define FIRST_LIMIT (256 * 1024)	/* bytes at once, where librdkafka's own limit was too much */
+
+/* What may be sent to a topic at once, unless it is one message. Outlives the transactor, which may fail by it. */
+typedef struct TopicLimit
+{
+	Size		bytes;			/* 0: anything */
+	char		topic[FLEXIBLE_ARRAY_MEMBER];
+} TopicLimit;
 
 /* A topic that messages were sent to. */
 typedef struct TransactorTopic
@@ -34,6 +46,8 @@ typedef struct TransactorTopic
 	rd_kafka_topic_t *rkt;		/* NULL where it was not there */
 	int			npartitions;
 	bool		missed;			/* it was waited for in vain */
+	TopicLimit *limit;
+	Size		unanswered;		/* where there is a limit: what was sent since all was answered */
 } TransactorTopic;
 
 /* A message that failed. */
@@ -42,6 +56,7 @@ typedef struct TransactorFailure
 	int64		number;
 	rd_kafka_resp_err_t err;
 	bool		final;
+	TransactorTopic *crowded;	/* too large for this topic, but perhaps not alone; or NULL */
 } TransactorFailure;
 
 struct KafkaTransactor
@@ -52,8 +67,10 @@ struct KafkaTransactor
 	KafkaHandle *handle;		/* NULL once given back */
 	List	   *topics;			/* of TransactorTopic *, the one used last in front */
 	List	   *refusals;		/* of KafkaRefusal *, of the present transaction */
+	TimestampTz begun_at;		/* when the present transaction began; 0: none has */
 	int64		pending;
 	Size		pending_bytes;
+	bool		failed;			/* librdkafka takes no more messages in this transaction */
 	int			unserved;
 	TransactorFailure *failures;	/* from reports, which may not throw */
 	int			nfailures;
@@ -79,6 +96,8 @@ typedef struct TransactorCall
 	bool		abortable;
 	char		errstr[256];
 } TransactorCall;
+
+static List *limits = NIL;		/* of TopicLimit *, for the process, which sends to one cluster */
 
 static void
 run_call(rd_kafka_t *rk, void *arg)
@@ -132,10 +151,17 @@ call_blocking(KafkaTransactor *transactor, TransactorVerb verb)
 	return result;
 }
 
-/* Another producer has taken the transactional id over, or the broker timed the transaction out. */
+/*
+ * Another producer has taken the transactional id over. The same is said where the broker has timed the
+ * transaction out, as it had taken too long.
+ */
 static bool
-is_fenced(rd_kafka_resp_err_t err)
+is_fenced(const KafkaTransactor *transactor, rd_kafka_resp_err_t err)
 {
+	if (transactor->begun_at != 0 &&
+		TimestampDifferenceExceeds(transactor->begun_at, GetCurrentTimestamp(),
+								   atoi(KAFKA_TRANSACTION_TIMEOUT_MS)))
+		return false;
 	switch (err)
 	{
 		case RD_KAFKA_RESP_ERR__FENCED:
@@ -161,7 +187,7 @@ raise_failure(KafkaTransactor *transactor, const char *what, rd_kafka_resp_err_t
 		errstr = fatal;
 	hint = KafkaConnectionHint(err);
 	ereport(ERROR,
-			(errcode(is_fenced(err) ? KAFKA_FENCED_SQLSTATE : KafkaConnectionSqlState(err)),
+			(errcode(is_fenced(transactor, err) ? KAFKA_FENCED_SQLSTATE : KafkaConnectionSqlState(err)),
 			 errmsg("could not %s on server \"%s\"", what, transactor->server.name),
 			 errdetail_internal("%s.", KafkaConnectionCause(handle, err, errstr)),
 			 hint ? errhint("%s", hint) : 0));
@@ -188,6 +214,33 @@ is_final(rd_kafka_resp_err_t err)
 		default:
 			return false;
 	}
+}
+
+/* What of a message counts for its topic's limit; never 0. */
+static Size
+counted_size(Size keylen, Size valuelen)
+{
+	return keylen + valuelen + 1;
+}
+
+/* The topic that a message was too large for, where it was not alone; or NULL. */
+static TransactorTopic *
+find_crowded(KafkaTransactor *transactor, const rd_kafka_message_t *message)
+{
+	ListCell   *lc;
+
+	if (message->err != RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE &&
+		message->err != RD_KAFKA_RESP_ERR_RECORD_LIST_TOO_LARGE)
+		return NULL;
+	foreach(lc, transactor->topics)
+	{
+		TransactorTopic *topic = (TransactorTopic *) lfirst(lc);
+
+		if (strcmp(topic->name, rd_kafka_topic_name(message->rkt)) == 0)
+			return topic->limit->bytes > 0 &&
+				counted_size(message->key_len, message->len) >= topic->limit->bytes ? NULL : topic;
+	}
+	return NULL;
 }
 
 /* on_report of the handle. Must not throw. */
@@ -217,7 +270,8 @@ on_report(KafkaHandle *handle, rd_kafka_event_t *event)
 		failure = &transactor->failures[transactor->nfailures++];
 		failure->number = (int64) (intptr_t) message->_private;
 		failure->err = message->err;
-		failure->final = is_final(message->err);
+		failure->crowded = find_crowded(transactor, message);
+		failure->final = failure->crowded == NULL && is_final(message->err);
 	}
 }
 
@@ -343,9 +397,14 @@ void
 KafkaTransactorBegin(KafkaTransactor *transactor)
 {
 	rd_kafka_error_t *error = rd_kafka_begin_transaction(transactor->handle->rk);
+	ListCell   *lc;
 
+	transactor->begun_at = GetCurrentTimestamp();
+	transactor->failed = false;
 	transactor->nfailures = 0;
 	transactor->refusals = NIL;
+	foreach(lc, transactor->topics)
+		((TransactorTopic *) lfirst(lc))->unanswered = 0;
 	if (error)
 	{
 		rd_kafka_resp_err_t err = rd_kafka_error_code(error);
@@ -364,6 +423,27 @@ refuse(KafkaTransactor *transactor, int64 number, const char *reason)
 	refusal->number = number;
 	refusal->reason = pstrdup(reason);
 	transactor->refusals = lappend(transactor->refusals, refusal);
+}
+
+static TopicLimit *
+get_limit(const char *name)
+{
+	MemoryContext oldcontext;
+	TopicLimit *limit;
+	ListCell   *lc;
+
+	foreach(lc, limits)
+	{
+		limit = (TopicLimit *) lfirst(lc);
+		if (strcmp(limit->topic, name) == 0)
+			return limit;
+	}
+	oldcontext = MemoryContextSwitchTo(TopMemoryContext);
+	limit = palloc0(offsetof(TopicLimit, topic) + strlen(name) + 1);
+	strcpy(limit->topic, name);
+	limits = lappend(limits, limit);
+	MemoryContextSwitchTo(oldcontext);
+	return limit;
 }
 
 /* A topic's entry, made where there is none; moved to the front. */
@@ -389,6 +469,7 @@ get_topic(KafkaTransactor *transactor, const char *name)
 	oldcontext = MemoryContextSwitchTo(transactor->context);
 	topic = palloc0(sizeof(TransactorTopic));
 	topic->name = pstrdup(name);
+	topic->limit = get_limit(name);
 	transactor->topics = lcons(topic, transactor->topics);
 	MemoryContextSwitchTo(oldcontext);
 	return topic;
@@ -452,16 +533,36 @@ wait_for_reports(KafkaTransactor *transactor, Size max_bytes)
 	}
 }
 
+/* Where a topic has a limit, have all be answered before the message that would exceed it. */
+static void
+keep_limit(KafkaTransactor *transactor, TransactorTopic *topic, const KafkaOutgoing *message)
+{
+	Size		size = counted_size(message->key ? message->keylen : 0,
+									message->value ? message->valuelen : 0);
+
+	if (topic->limit->bytes == 0)
+		return;
+	if (topic->unanswered > 0 && topic->unanswered + size > topic->limit->bytes)
+	{
+		wait_for_reports(transactor, 0);
+		topic->unanswered = 0;
+	}
+	topic->unanswered += size;
+}
+
 void
-KafkaTransactorAdd(KafkaTransactor *transactor, const char *topic, const KafkaOutgoing *message,
+KafkaTransactorAdd(KafkaTransactor *transactor, const char *name, const KafkaOutgoing *message,
 				   int64 number)
 {
-	rd_kafka_topic_t *rkt = get_topic(transactor, topic)->rkt;
+	TransactorTopic *topic = get_topic(transactor, name);
+	rd_kafka_topic_t *rkt = topic->rkt;
 
-	/* The transaction will be aborted: only those that librdkafka itself refuses are still found. */
-	if (transactor->nfailures > 0)
-		return;
 	Assert(rkt != NULL);
+	/* The transaction will be aborted: only those that librdkafka itself refuses are still found. */
+	if (transactor->nfailures == 0 && !transactor->failed)
+		keep_limit(transactor, topic, message);
+	if (transactor->nfailures > 0 || transactor->failed)
+		return;
 	for (;;)
 	{
 		rd_kafka_resp_err_t err = kafka_produce_message(transactor->handle->rk, rkt, message,
@@ -473,6 +574,12 @@ KafkaTransactorAdd(KafkaTransactor *transactor, const char *topic, const KafkaOu
 		{
 			wait_for_reports(transactor, transactor->pending_bytes / 2);
 			continue;
+		}
+		/* A message has failed; its report, which says why, is still to come. */
+		if (err == RD_KAFKA_RESP_ERR__STATE)
+		{
+			transactor->failed = true;
+			return;
 		}
 		if (!is_final(err))
 			raise_failure(transactor, "send in a transaction", err, NULL);
@@ -488,12 +595,34 @@ KafkaTransactorAdd(KafkaTransactor *transactor, const char *topic, const KafkaOu
 		wait_for_reports(transactor, MAX_PENDING_BYTES);
 }
 
+/* Too much was sent at once to a topic: each of these messages may do alone. */
+static void
+lower_limits(KafkaTransactor *transactor)
+{
+	ListCell   *lc;
+
+	foreach(lc, transactor->topics)
+	{
+		TransactorTopic *topic = (TransactorTopic *) lfirst(lc);
+
+		for (int i = 0; i < transactor->nfailures; i++)
+		{
+			if (transactor->failures[i].crowded != topic)
+				continue;
+			topic->limit->bytes = topic->limit->bytes == 0 ? FIRST_LIMIT
+				: Max(topic->limit->bytes / 4, 1);
+			break;
+		}
+	}
+}
+
 /*
  * Abort, and say which messages are at fault. Where none of the failures is final the transaction is
- * worth another try, with another producer.
+ * worth another try, with another producer; or at once, where it is only that fewer messages have to be
+ * sent at a time. "commit" is the attempt to commit that failed; NULL: there was none.
  */
 static List *
-abort_transaction(KafkaTransactor *transactor)
+abort_transaction(KafkaTransactor *transactor, const TransactorCall *commit, bool *again)
 {
 	TransactorCall call = call_blocking(transactor, TRANSACTOR_ABORT);
 	TransactorFailure *passing = NULL;
@@ -505,11 +634,22 @@ abort_transaction(KafkaTransactor *transactor)
 		if (failure->final)
 			refuse(transactor, failure->number,
 				   KafkaConnectionCause(transactor->handle, failure->err, NULL));
+		else if (failure->crowded)
+			*again = true;
 		else if (passing == NULL)
 			passing = failure;
 	}
-	if (transactor->refusals == NIL && passing)
-		raise_failure(transactor, "send in a transaction", passing->err, NULL);
+	/* What others fail by then is that one has failed. */
+	if (*again)
+		lower_limits(transactor);
+	else if (transactor->refusals == NIL)
+	{
+		/* Whatever it was: nothing was sent. */
+		if (commit)
+			raise_failure(transactor, "commit a Kafka transaction", commit->err, commit->errstr);
+		raise_failure(transactor, "send in a transaction",
+					  passing ? passing->err : RD_KAFKA_RESP_ERR__STATE, NULL);
+	}
 	if (call.err != RD_KAFKA_RESP_ERR_NO_ERROR)
 	{
 		/* The next producer of the id aborts it; what was refused is known all the same. */
@@ -521,17 +661,18 @@ abort_transaction(KafkaTransactor *transactor)
 }
 
 List *
-KafkaTransactorCommit(KafkaTransactor *transactor)
+KafkaTransactorCommit(KafkaTransactor *transactor, bool *again)
 {
 	TransactorCall call;
 
+	*again = false;
 	wait_for_reports(transactor, 0);
-	if (transactor->refusals != NIL || transactor->nfailures > 0)
-		return abort_transaction(transactor);
+	if (transactor->refusals != NIL || transactor->nfailures > 0 || transactor->failed)
+		return abort_transaction(transactor, NULL, again);
 	call = call_blocking(transactor, TRANSACTOR_COMMIT);
 	if (call.err == RD_KAFKA_RESP_ERR_NO_ERROR)
 		return NIL;
 	if (call.abortable)
-		return abort_transaction(transactor);
+		return abort_transaction(transactor, &call, again);
 	raise_failure(transactor, "commit a Kafka transaction", call.err, call.errstr);
 }

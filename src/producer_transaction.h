@@ -57,12 +57,13 @@ extern void KafkaTransactorAdd(KafkaTransactor *transactor, const char *topic,
 
 /*
  * Commit, and return NIL; or, where messages were refused, abort, and return a List of KafkaRefusal *
- * in the current context. Any other failure, here and above, is an ERROR, after which the
+ * in the current context. Where too much was sent at once, abort, and set *again: the same messages can
+ * be added to another transaction right away, without those that are returned. Any other failure, here and above, is an ERROR, after which the
  * transactor can only be closed: whether the transaction was committed is then to be seen in its
  * topics, once another transactor of the same id is open. An ERROR with SQLSTATE
  * KAFKA_FENCED_SQLSTATE says that this has happened already.
  */
-extern List *KafkaTransactorCommit(KafkaTransactor *transactor);
+extern List *KafkaTransactorCommit(KafkaTransactor *transactor, bool *again);
 
 #define KAFKA_FENCED_SQLSTATE ERRCODE_OBJECT_IN_USE
 

@@ -165,6 +165,9 @@ recover(Relay *relay)
 	AbortCurrentTransaction();
 	RESUME_INTERRUPTS();
 
+	if (relay->sending)
+		kafka_relay_size_batch(relay, true);
+
 	/* Somebody else has taken our place. By chance, as after a frozen broker, that happens once. */
 	if (fenced)
 	{
@@ -393,6 +396,7 @@ kafka_relay_main(Datum arg)
 	relay->segment = KafkaSignalCreate(arguments.serverid, arguments.mapping);
 	CommitTransactionCommand();
 	relay->connected_at = GetCurrentTimestamp();
+	kafka_relay_size_batch(relay, false);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	relay_loop(relay, &arguments);
 }

@@ -27,6 +27,10 @@
 #define CONTROL_TOPIC "_kafka_fdw_relay"
 #define MAX_MESSAGE_TIMEOUT 10000	/* ms: a message may not outlive its transaction */
 #define MANY_IDS 10000
+#define MOST_ROWS 10000			/* of a batch, where nothing stands against it ... */
+#define MOST_BYTES (16 * 1024 * 1024)
+#define FEWEST_ROWS 64			/* ... and where nothing goes */
+#define FEWEST_BYTES (64 * 1024)
 
 /* ------------------------------------------------------------------------
  * Transactions of PostgreSQL
@@ -52,6 +56,27 @@ kafka_relay_commit(void)
 /* ------------------------------------------------------------------------
  * Kafka
  * ------------------------------------------------------------------------ */
+
+void
+kafka_relay_size_batch(Relay *relay, bool failed)
+{
+	relay->sending = false;
+	if (relay->batch_rows == 0)
+	{
+		relay->batch_rows = MOST_ROWS;
+		relay->batch_bytes = MOST_BYTES;
+	}
+	else if (failed)
+	{
+		relay->batch_rows = Max(relay->batch_rows / 2, FEWEST_ROWS);
+		relay->batch_bytes = Max(relay->batch_bytes / 2, FEWEST_BYTES);
+	}
+	else
+	{
+		relay->batch_rows = Min(relay->batch_rows * 2, MOST_ROWS);
+		relay->batch_bytes = Min(relay->batch_bytes * 2, MOST_BYTES);
+	}
+}
 
 void
 kafka_relay_disconnect(Relay *relay)
@@ -144,6 +169,12 @@ kafka_relay_connect(Relay *relay)
 
 		forget_batch(state);
 		kafka_relay_save(state, nsent, 0);
+	}
+	else if (state->batch && state->excluded == NIL)
+	{
+		/* It is not there, nor will it be: its rows need not be sent together. */
+		pfree(state->batch);
+		state->batch = NULL;
 	}
 	kafka_relay_commit();
 	relay->connected_at = GetCurrentTimestamp();
@@ -269,9 +300,12 @@ prepare_rows(Relay *relay, List *rows)
 	return refusals;
 }
 
-/* Send the rows in a transaction of Kafka's; those that it refuses, when nothing was sent. */
+/*
+ * Send the rows in a transaction of Kafka's; those that it refuses, when nothing was sent. Nor was it
+ * where *again is set.
+ */
 static List *
-send_rows(Relay *relay, List *rows)
+send_rows(Relay *relay, List *rows, bool *again)
 {
 	RelayState *state = relay->state;
 	char	   *identity = identity_of(state->batch);
@@ -293,7 +327,7 @@ send_rows(Relay *relay, List *rows)
 	control.value = state->batch;
 	control.valuelen = strlen(state->batch);
 	KafkaTransactorAdd(relay->transactor, CONTROL_TOPIC, &control, 0);
-	return KafkaTransactorCommit(relay->transactor);
+	return KafkaTransactorCommit(relay->transactor, again);
 }
 
 /* Whether a message was refused, or the relay's own to the control topic. */
@@ -340,17 +374,21 @@ kafka_relay_send_batch(Relay *relay, List *rows)
 {
 	RelayState *state = relay->state;
 	List	   *refusals;
+	bool		again;
 	int64		nsent;
 
 	MemoryContextSwitchTo(relay->cycle_context);
+	relay->sending = true;
 	do
 	{
+		again = false;
 		refusals = prepare_rows(relay, rows);
 		if (refusals == NIL)
-			refusals = send_rows(relay, rows);
+			refusals = send_rows(relay, rows, &again);
 		if (refusals != NIL)
 			set_aside(relay, rows, refusals);
-	} while (refusals != NIL);
+	} while (refusals != NIL || again);
+	kafka_relay_size_batch(relay, false);
 	nsent = state->batch_rows - list_length(state->excluded);
 	forget_batch(state);
 	kafka_relay_begin();
@@ -372,13 +410,15 @@ next_rows(Relay *relay)
 	bool		old_round = state->round != NULL;
 
 	if (old_round)
-		rows = kafka_relay_fetch(state, 0, relay->cycle_context);
+		rows = kafka_relay_fetch(state, 0, relay->batch_rows, relay->batch_bytes,
+								 relay->cycle_context);
 	if (rows != NIL)
 		return rows;
 	if (old_round)
 		finish_round(state);
 	kafka_relay_begin_round(state, relay->context);
-	rows = kafka_relay_fetch(state, 0, relay->cycle_context);
+	rows = kafka_relay_fetch(state, 0, relay->batch_rows, relay->batch_bytes,
+							 relay->cycle_context);
 	if (rows == NIL)
 	{
 		finish_round(state);
@@ -419,7 +459,7 @@ kafka_relay_next_batch(Relay *relay)
 	if (state->stopped)
 		return NIL;
 	if (state->batch)
-		return kafka_relay_fetch(state, state->batch_to, relay->cycle_context);
+		return kafka_relay_fetch(state, state->batch_to, 0, 0, relay->cycle_context);
 	rows = next_rows(relay);
 	if (rows != NIL)
 		record_batch(relay, rows);

@@ -71,6 +71,9 @@ typedef struct Relay
 	TimestampTz fenced_at;		/* 0: never */
 	TimestampTz rotated_at;
 	TimestampTz connected_at;	/* or when the process began */
+	int			batch_rows;		/* so many make a batch, ... */
+	Size		batch_bytes;	/* ... or so much: less after one that failed, and then more again */
+	bool		sending;		/* a batch is under way */
 	bool		untidy;			/* something was sent since it was rotated, or a table is to be
 								 * emptied */
 	bool		locked;			/* nobody else runs in its place */
@@ -81,6 +84,12 @@ typedef struct Relay
 /* A transaction, with SPI connected and a snapshot. */
 extern void kafka_relay_begin(void);
 extern void kafka_relay_commit(void);
+
+/*
+ * Say whether a batch has failed, or was sent. A transaction of Kafka's must not take long: what was too
+ * much for a slow connection is tried again by halves.
+ */
+extern void kafka_relay_size_batch(Relay *relay, bool failed);
 
 /* Let go of the connection; what is open there is settled by the next. */
 extern void kafka_relay_disconnect(Relay *relay);
@@ -96,7 +105,7 @@ extern void kafka_relay_connect(Relay *relay);
 
 /*
  * In a transaction: the next batch, recorded when it commits; NIL where nothing waits, or the relay is
- * to stop. A batch that was recorded before is taken up again just as it was.
+ * to stop. A batch of which something was refused before is taken up again just as it was.
  */
 extern List *kafka_relay_next_batch(Relay *relay);
 
@@ -121,10 +130,11 @@ extern RelayState *kafka_relay_load(Oid serverid, Oid mapping, int64 segment, Me
 extern void kafka_relay_begin_round(RelayState *state, MemoryContext context);
 
 /*
- * The next rows of the round, by id; upto 0: as many as make a batch. Here and elsewhere what is
+ * The next rows of the round, by id; upto 0: up to so many, and so much. Here and elsewhere what is
  * returned is allocated in the given context: SPI leaves one of its own behind as the current.
  */
-extern List *kafka_relay_fetch(const RelayState *state, int64 upto, MemoryContext context);
+extern List *kafka_relay_fetch(const RelayState *state, int64 upto, int max_rows, Size max_bytes,
+							   MemoryContext context);
 
 /* Write down how far it has come, with so many messages more that were sent, and refused. */
 extern void kafka_relay_save(RelayState *state, int64 sent, int64 refused);

@@ -38,9 +38,7 @@
 #include "relay_private.h"
 #include "setting.h"
 
-#define BATCH_ROWS 10000
-#define BATCH_BYTES (16 * 1024 * 1024)
-#define FETCH_ROWS 50			/* at once: what a batch may have above its bytes */
+#define FETCH_ROWS 50			/* at once */
 
 #define NOTHING_DONE "1:1:"		/* a snapshot that shows no transaction of ours */
 
@@ -314,8 +312,20 @@ make_row(int i)
 	return row;
 }
 
+/* What a message takes in memory. */
+static Size
+row_size(const RelayRow *row)
+{
+	Size		size = sizeof(RelayRow) + row->message.keylen + row->message.valuelen;
+
+	for (int i = 0; i < row->message.nheaders; i++)
+		size += strlen(row->message.headers[i].name) + row->message.headers[i].len;
+	return size;
+}
+
 List *
-kafka_relay_fetch(const RelayState *state, int64 upto, MemoryContext context)
+kafka_relay_fetch(const RelayState *state, int64 upto, int max_rows, Size max_bytes,
+				  MemoryContext context)
 {
 	Oid			types[8];
 	int32		typmod;
@@ -336,22 +346,27 @@ kafka_relay_fetch(const RelayState *state, int64 upto, MemoryContext context)
 	values[4] = DirectFunctionCall1(pg_snapshot_in, CStringGetDatum(state->round));
 	values[5] = Int64GetDatum(state->last_id);
 	values[6] = Int64GetDatum(upto > 0 ? upto : PG_INT64_MAX);
-	values[7] = Int64GetDatum(upto > 0 ? PG_INT32_MAX : BATCH_ROWS);
+	values[7] = Int64GetDatum(upto > 0 ? PG_INT32_MAX : max_rows);
 
 	PushActiveSnapshot(GetLatestSnapshot());
 	portal = SPI_cursor_open(NULL, fetch_plan(types), values, NULL, true);
-	while (more && (upto > 0 || bytes < BATCH_BYTES))
+	while (more && (upto > 0 || bytes < max_bytes))
 	{
 		MemoryContext oldcontext;
 
 		SPI_cursor_fetch(portal, true, FETCH_ROWS);
 		more = SPI_processed == FETCH_ROWS;
 		oldcontext = MemoryContextSwitchTo(context);
-		for (uint64 i = 0; i < SPI_processed; i++)
+
+		/*
+		 * Large values are out of line until make_row() fetches them: those of a later batch stay
+		 * there.
+		 */
+		for (uint64 i = 0; i < SPI_processed && (upto > 0 || bytes < max_bytes); i++)
 		{
 			RelayRow   *row = make_row((int) i);
 
-			bytes += row->message.keylen + row->message.valuelen;
+			bytes += row_size(row);
 			rows = lappend(rows, row);
 		}
 		MemoryContextSwitchTo(oldcontext);
