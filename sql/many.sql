@@ -37,6 +37,13 @@ FETCH ALL FROM c;
 SELECT many.handles();
 CLOSE c;
 COMMIT;
+-- All of them look at the topic's ends before the first row is sent there.
+CREATE TABLE many.seen (handles text);
+CREATE FUNCTION many.look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO many.seen SELECT many.handles(); RETURN NEW; END $$;
+CREATE TRIGGER look BEFORE INSERT ON many.child_1 FOR EACH ROW EXECUTE FUNCTION many.look();
+INSERT INTO many.child_1 (partition, value) SELECT partition, '0' FROM many.parent WHERE value = '1';
+SELECT handles, count(*) FROM many.seen GROUP BY handles;
+DROP TRIGGER look ON many.child_1;
 -- Shared by several processes: the leader has looked at all of them before the first is read.
 SET min_parallel_table_scan_size = 0;
 SET parallel_setup_cost = 0;

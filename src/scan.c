@@ -224,7 +224,10 @@ KafkaScanFixEnds(const char *topic)
 		KafkaScan  *scan = dlist_container(KafkaScan, node, iter.cur);
 
 		if (strcmp(scan->table->topic, topic) == 0)
+		{
 			take_ends(scan);
+			(void) KafkaConsumerRest(scan->consumer);
+		}
 	}
 }
 
