@@ -52,16 +52,16 @@ to_micros(int64 number, DebeziumEncoding encoding, int64 *micros)
 	}
 }
 
-/* Days since 1970 as text that date_in() reads; NULL: there is no such day. */
+/* A number of days since 1970 as text that date_in() reads; NULL: there is no such day. */
 static char *
-date_text(int64 days)
+date_text(int64 number)
 {
-	int64		day = days - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE);
+	int64		day = number - (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE);
 	int			year;
 	int			month;
 	int			mday;
 
-	if (days < PG_INT32_MIN || days > PG_INT32_MAX || day < PG_INT32_MIN || !IS_VALID_DATE(day))
+	if (number < PG_INT32_MIN || number > PG_INT32_MAX || day < PG_INT32_MIN || !IS_VALID_DATE(day))
 		return NULL;
 	j2date((int) (day + POSTGRES_EPOCH_JDATE), &year, &month, &mday);
 	return psprintf("%04d-%02d-%02d%s", year > 0 ? year : 1 - year, month, mday,
@@ -81,7 +81,7 @@ time_text(int64 micros)
 static char *
 timestamp_text(int64 micros, bool zone)
 {
-	int64		days = micros / USECS_PER_DAY;
+	int64		day = micros / USECS_PER_DAY;
 	int64		rest = micros % USECS_PER_DAY;
 	char	   *date;
 	char	   *time;
@@ -90,9 +90,9 @@ timestamp_text(int64 micros, bool zone)
 	if (rest < 0)
 	{
 		rest += USECS_PER_DAY;
-		days--;
+		day--;
 	}
-	date = date_text(days);
+	date = date_text(day);
 	time = time_text(rest);
 	if (date == NULL)
 		return NULL;
