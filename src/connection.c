@@ -326,7 +326,8 @@ on_backend_exit(int code, Datum arg)
 	{
 		KafkaHandle *handle = dlist_container(KafkaHandle, node, iter.cur);
 
-		if (handle->busy)
+		/* One with a call inside is not destroyed, though that call may end before we do. */
+		if (handle->busy || pg_atomic_read_u32(&handle->ncalls) > 0)
 			pg_atomic_fetch_add_u32(&nthreads, 1);
 		else
 			destroy_handle(handle);
