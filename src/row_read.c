@@ -38,8 +38,10 @@ open_part(KafkaRow *row, RowColumn *column, const KafkaTable *table)
 		case KAFKA_PART_KEY:
 		case KAFKA_PART_VALUE:
 		case KAFKA_PART_JUNK_ERROR:
-			column->reader = KafkaDatumOpenRead(column->declared, column->typmod, table->encoding,
-												invalid, row->rowcontext);
+			/* A domain has its typmod itself. */
+			column->reader = KafkaDatumOpenRead(column->declared,
+												column->declared == column->type ? column->typmod : -1,
+												table->encoding, invalid, row->rowcontext);
 			break;
 		default:
 			kafka_row_make_constants(row, column);
