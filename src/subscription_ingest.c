@@ -273,6 +273,7 @@ store_rows(const KafkaSubscription *subscription, const KafkaTable *table,
 
 	if (KafkaIngestBatchCount(batch) == 0)
 		return 0;
+	/* Constraints and indexes may call what looks at tables, and large values are stored in one. */
 	if (snapshot)
 		PushActiveSnapshot(GetTransactionSnapshot());
 	if (subscription->upsert)

@@ -258,6 +258,25 @@ wait_for(q{SELECT state = 'stopped' AND last_error LIKE 'permission denied for f
 sql(q{SELECT kafka_unsubscribe('a')});
 
 #----------------------------------------------------------------------
+# A constraint that looks at a table
+#----------------------------------------------------------------------
+
+sql(qq{
+	SELECT kafka_create_topic('$topic.c', 1, server => 'kafka');
+	CREATE FOREIGN TABLE c_in (value text) SERVER kafka OPTIONS (topic '$topic.c');
+	CREATE TABLE known (value text);
+	INSERT INTO known VALUES ('known');
+	CREATE FUNCTION is_known(text) RETURNS boolean STABLE LANGUAGE plpgsql AS \$\$
+	BEGIN
+		RETURN EXISTS (SELECT FROM known k WHERE k.value = \$1);
+	END \$\$;
+	CREATE TABLE c (value text CHECK (is_known(value)));
+	SELECT kafka_subscribe('c', 'c_in', 'c');
+	SELECT kafka_send('$topic.c', 'known', server => 'kafka')});
+wait_for(q{SELECT count(*) = 1 FROM c}, 'a constraint that looks at a table');
+sql(q{SELECT kafka_unsubscribe('c')});
+
+#----------------------------------------------------------------------
 # DROP DATABASE, DROP EXTENSION
 #----------------------------------------------------------------------
 
