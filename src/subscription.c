@@ -481,6 +481,41 @@ check_not_under_way(const KafkaSubscription *subscription)
 						get_rel_name(subscription->source))));
 }
 
+/* Who called, once the batch has been committed as its owner. */
+typedef struct Caller
+{
+	Oid			userid;
+	int			context;
+} Caller;
+
+static void
+return_to_caller(XactEvent event, void *arg)
+{
+	const Caller *caller = arg;
+
+	if (event == XACT_EVENT_COMMIT)
+		SetUserIdAndSecContext(caller->userid, caller->context);
+}
+
+/*
+ * Commit as the owner, and be the caller again before SPI begins the next transaction: a transaction
+ * that is rolled back returns to whoever began it.
+ */
+static void
+commit_as_owner(Caller *caller)
+{
+	RegisterXactCallback(return_to_caller, caller);
+	PG_TRY();
+	{
+		SPI_commit();
+	}
+	PG_FINALLY();
+	{
+		UnregisterXactCallback(return_to_caller, caller);
+	}
+	PG_END_TRY();
+}
+
 /* Fetch a batch and store it; what is shown to its statement lives as long as the transaction. */
 static void
 ingest(KafkaSubscription *subscription, MemoryContext cxt, bool own)
@@ -490,23 +525,19 @@ ingest(KafkaSubscription *subscription, MemoryContext cxt, bool own)
 											 false, NULL);
 	KafkaIngestBatch *batch = KafkaIngestBatchCreate(cxt);
 	KafkaIngestLimits limits = kafka_subscription_limits(subscription, 0);
-	Oid			userid;
-	int			context;
+	Caller		caller;
 
 	KafkaFetcherStart(fetcher, subscription->places, subscription->nplaces,
 					  subscription->loss_is_error);
 	kafka_subscription_note_unverified(subscription, fetcher);
 	KafkaFetcherFetch(fetcher, &limits, batch);
-	GetUserIdAndSecContext(&userid, &context);
+	GetUserIdAndSecContext(&caller.userid, &caller.context);
 	PG_TRY();
 	{
 		KafkaIngestBatchShow(batch, subscription->source);
 		(void) kafka_subscription_store_batch(subscription, fetcher, batch, own);
 		if (own)
-		{
-			SPI_commit();
-			SetUserIdAndSecContext(userid, context);
-		}
+			commit_as_owner(&caller);
 	}
 	PG_FINALLY();
 	{

@@ -250,7 +250,15 @@ sql(q{SET ROLE alice; SELECT kafka_pause('a')});
 sql(qq{SELECT kafka_send('$topic.r', 'by hand', server => 'kafka')});
 sql(q{CALL kafka_ingest('a')});
 is(sql(q{SELECT who, at_commit FROM a WHERE value = 'by hand'}), 'alice|alice', 'so it is by hand, whoever calls');
-is(sql('SELECT current_user'), sql('SELECT session_user'), 'who stays who he is');
+my (undef, $who, $error) = $node->psql('postgres', q{
+	CALL kafka_ingest('a');
+	SELECT current_user = session_user;
+	DO $$ BEGIN CALL kafka_ingest('a'); RAISE 'later'; END $$;
+	SELECT current_user = session_user;
+	SET ROLE bob;
+	SELECT current_user}, on_error_stop => 0);
+like($error, qr/later/, 'a failure after it, in the transaction that it has begun');
+is($who, "t\nt\nbob", 'who calls stays who he is');
 sql(q{SET ROLE alice; SELECT kafka_resume('a')});
 sql('REVOKE USAGE ON FOREIGN SERVER kafka FROM alice; REVOKE SELECT ON a_in FROM alice');
 sql(qq{SELECT kafka_send('$topic.r', 'revoked', server => 'kafka')});
