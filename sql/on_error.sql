@@ -131,6 +131,42 @@ SET min_parallel_table_scan_size = 0;
 CREATE FOREIGN TABLE error_beside (value numeric) SERVER kafka OPTIONS (topic :'t', end_offset '5', on_error 'set_null');
 EXPLAIN (COSTS OFF) SELECT count(*) FROM error_heap;
 SELECT value, (SELECT count(*) FROM error_heap) FROM error_beside;
+-- A worker that fails while a message is looked at: its error is not the message's. The worker waits until the session sleeps
+-- in the domain's check, and that until the worker has gone.
+SELECT pg_backend_pid() AS pid \gset
+CREATE FUNCTION error_in_worker(session int) RETURNS boolean LANGUAGE plpgsql PARALLEL SAFE AS $$
+BEGIN
+    IF pg_backend_pid() = session THEN
+        RETURN true;
+    END IF;
+    WHILE (SELECT wait_event IS DISTINCT FROM 'PgSleep' FROM pg_stat_get_activity(session)) LOOP
+        PERFORM pg_sleep(0.01);
+        PERFORM pg_stat_clear_snapshot();
+    END LOOP;
+    RAISE division_by_zero;
+END $$;
+CREATE FUNCTION error_await_worker() RETURNS boolean LANGUAGE plpgsql PARALLEL RESTRICTED AS $$
+DECLARE
+    seen boolean := false;
+    there boolean;
+BEGIN
+    LOOP
+        there := EXISTS (SELECT FROM pg_stat_get_activity(NULL) WHERE leader_pid = pg_backend_pid());
+        EXIT WHEN seen AND NOT there;
+        seen := seen OR there;
+        PERFORM pg_sleep(0.01);
+        PERFORM pg_stat_clear_snapshot();
+    END LOOP;
+    RETURN true;
+END $$;
+CREATE DOMAIN error_slow AS text CHECK (error_await_worker());
+SET jit = off;
+SET max_parallel_workers_per_gather = 1;
+CREATE FOREIGN TABLE error_checked (key error_slow) SERVER kafka OPTIONS (topic :'t', end_offset '1', on_error 'set_null');
+SELECT sqlstate, message FROM try(format(
+    'SELECT i, (SELECT key FROM error_checked WHERE i > 0) FROM error_heap WHERE error_in_worker(%s) LIMIT 1', :pid));
+RESET jit;
+RESET max_parallel_workers_per_gather;
 RESET parallel_setup_cost;
 RESET parallel_tuple_cost;
 RESET min_parallel_table_scan_size;

@@ -8,6 +8,7 @@
 #ifndef KAFKA_COMPAT_H
 #define KAFKA_COMPAT_H
 
+#include "access/parallel.h"
 #include "access/stratnum.h"
 #include "access/xact.h"
 #include "catalog/objectaddress.h"
@@ -262,34 +263,61 @@ kafka_input_soft(FmgrInfo *function, char *string, Oid ioparam, int32 typmod, Da
 #endif
 }
 
+/* What kafka_begin_subtransaction() has to put back. */
+typedef struct KafkaParallelMode
+{
+	int			levels;			/* of parallel mode that were left */
+	struct ParallelContext *own;	/* its place in the list of contexts shows where that begins */
+	dlist_head	contexts;		/* that list */
+} KafkaParallelMode;
+
 /*
  * Begin a subtransaction within a statement; what is returned goes to kafka_end_subtransaction()
  * after it was released or rolled back. PostgreSQL 15 and 16 have none while parallel workers run
  * elsewhere in the plan. Later ones do, since one that is over before anything else happens, and
  * writes nothing, leaves no state that a worker would have to know of: so step out of parallel mode
- * for as long as it takes.
+ * for as long as it takes. With assertions PostgreSQL checks that no workers are left behind then; so
+ * they are hidden from it.
  */
-static inline int
+static inline KafkaParallelMode
 kafka_begin_subtransaction(void)
 {
-	int			levels = 0;
+	KafkaParallelMode mode = {0};
 
 #if PG_VERSION_NUM < 170000
+#ifdef USE_ASSERT_CHECKING
+	if (IsInParallelMode() && ParallelContextActive())
+	{
+		dlist_head *list;
+
+		mode.own = CreateParallelContext("postgres", "none", 0);
+		list = dlist_container(dlist_head, head, mode.own->node.prev);
+		mode.contexts = *list;
+		dlist_init(list);
+	}
+#endif
 	while (IsInParallelMode())
 	{
 		ExitParallelMode();
-		levels++;
+		mode.levels++;
 	}
 #endif
 	BeginInternalSubTransaction(NULL);
-	return levels;
+	return mode;
 }
 
 static inline void
-kafka_end_subtransaction(int levels)
+kafka_end_subtransaction(KafkaParallelMode *mode)
 {
-	while (levels-- > 0)
+	while (mode->levels-- > 0)
 		EnterParallelMode();
+	if (mode->own != NULL)
+	{
+		*dlist_container(dlist_head, head, mode->own->node.prev) = mode->contexts;
+		DestroyParallelContext(mode->own);
+		/* Nobody has listened to the workers meanwhile. */
+		HandleParallelMessageInterrupt();
+	}
 }
 
 /* True where a subtransaction can be begun in a parallel worker too. */

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/parallel.h"
 #include "access/transam.h"
 #include "access/tupdesc.h"
 #include "access/xact.h"
@@ -116,15 +117,41 @@ is_fault_of_data(int sqlstate)
 	return sqlstate != ERRCODE_ASSERT_FAILURE;
 }
 
-/* Call a function in the subtransaction that was begun, and end that: what it raised, or NULL. */
+/* Called for what is raised below it, and not for what a parallel worker reports. */
+static void
+note_sqlstate(void *arg)
+{
+	int			sqlstate = geterrcode();
+
+	switch (ERRCODE_TO_CATEGORY(sqlstate))
+	{
+		case ERRCODE_SUCCESSFUL_COMPLETION:
+		case ERRCODE_WARNING:
+		case ERRCODE_NO_DATA:
+			break;
+		default:
+			*(int *) arg = sqlstate;
+	}
+}
+
+/*
+ * Call a function in the subtransaction that was begun, and end that: what it raised, or NULL. The
+ * SQLSTATE that was raised here goes to *raised.
+ */
 static pg_noinline ErrorData *
-call_and_catch(KafkaFailureFn fn, void *arg, MemoryContext context)
+call_and_catch(KafkaFailureFn fn, void *arg, MemoryContext context, int *raised)
 {
 	ErrorData  *volatile error = NULL;
+	ErrorContextCallback callback;
 
 	PG_TRY();
 	{
+		callback.callback = note_sqlstate;
+		callback.arg = raised;
+		callback.previous = error_context_stack;
+		error_context_stack = &callback;
 		fn(arg);
+		error_context_stack = callback.previous;
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();
@@ -144,7 +171,8 @@ KafkaFailureTry(KafkaFailure *failure, KafkaFailureFn fn, void *arg)
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData  *error;
-	int			levels;
+	KafkaParallelMode mode;
+	int			raised = 0;
 
 	if (!failure->soft)
 	{
@@ -152,16 +180,18 @@ KafkaFailureTry(KafkaFailure *failure, KafkaFailureFn fn, void *arg)
 		return true;
 	}
 
-	levels = kafka_begin_subtransaction();
+	mode = kafka_begin_subtransaction();
 	MemoryContextSwitchTo(context);
-	error = call_and_catch(fn, arg, context);
-	kafka_end_subtransaction(levels);
+	error = call_and_catch(fn, arg, context, &raised);
+	kafka_end_subtransaction(&mode);
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 
 	if (error == NULL)
 		return true;
-	if (!is_fault_of_data(error->sqlerrcode))
+	/* A worker's error comes in wherever interrupts are checked for, and is not the data's fault. */
+	if (!is_fault_of_data(error->sqlerrcode) ||
+		(error->sqlerrcode != raised && ParallelContextActive()))
 		ReThrowError(error);
 	KafkaFailureNote(failure, error->message);
 	FreeErrorData(error);
