@@ -86,14 +86,15 @@ my @round = (
 
 my $session = KafkaFdw::Test->session($node);
 
-# Run so many statements.
+# Run so many statements of a round.
 sub run_statements
 {
-	my ($count) = @_;
+	my ($count, @statements) = @_;
 
-	for (my $done = 0; $done < $count; $done += @round)
+	@statements = @round unless @statements;
+	for (my $done = 0; $done < $count; $done += @statements)
 	{
-		$session->query(join ";\n", @round);
+		$session->query(join ";\n", @statements);
 		$session->query('ROLLBACK');
 	}
 	return;
@@ -183,6 +184,116 @@ $session->query("SET statement_timeout = '20ms';\n"
 is(bare($warm)->{threads}, 1, 'calls that were broken off end soon');
 is($session->query('SELECT count(*) FROM kafka_connections'), '0',
 	'calls that were broken off hold nothing');
+
+#----------------------------------------------------------------------
+# Publishing, the outbox, subscriptions, administration
+#----------------------------------------------------------------------
+
+$node->safe_psql('postgres', qq{
+	SELECT kafka_create_topic('$topic.' || name, 2, server => 'kafka')
+		FROM unnest('{published,in,letters}'::text[]) name;
+	CREATE TABLE by_outbox (id int PRIMARY KEY, value text);
+	CREATE TABLE at_commit (id int PRIMARY KEY, value text);
+	CREATE TABLE at_once (id int PRIMARY KEY, value text);
+	CREATE TABLE misspelt (id int PRIMARY KEY, value text);
+	SELECT kafka_publish_table('by_outbox', '$topic.published', server => 'kafka');
+	SELECT kafka_publish_table('at_commit', '$topic.published', server => 'kafka', delivery => 'commit');
+	SELECT kafka_publish_table('at_once', '$topic.published', server => 'kafka', delivery => 'immediate', format => 'row');
+	CREATE TRIGGER misspelt AFTER INSERT ON misspelt
+		FOR EACH ROW EXECUTE FUNCTION kafka_publish('$topic.published', 'server=kafka', 'colums=id');
+	CREATE FOREIGN TABLE s_in (key text, value text) SERVER kafka OPTIONS (topic '$topic.in');
+	CREATE FOREIGN TABLE l_in (value int) SERVER kafka OPTIONS (topic '$topic.letters');
+	CREATE TABLE appended (key text, value text);
+	CREATE TABLE upserted (key text PRIMARY KEY, value text);
+	CREATE TABLE counted (n bigint);
+	CREATE TABLE positive (value int CHECK (value > 0));
+	SELECT kafka_subscribe('append', 's_in', 'appended', workers => 0);
+	SELECT kafka_subscribe('upsert', 's_in', 'upserted', mode => 'upsert', key => '{key}', workers => 0);
+	SELECT kafka_subscribe('command', 's_in', command => 'INSERT INTO counted SELECT count(*) FROM s_in',
+		workers => 0, "group" => '$topic');
+	SELECT kafka_subscribe('letters', 'l_in', 'positive', on_failure => 'dead_letter', workers => 0)});
+
+my @changes = (
+	"INSERT INTO by_outbox VALUES (1, 'x'), (2, 'y')",
+	q{UPDATE by_outbox SET value = 'z'},
+	'DELETE FROM by_outbox',
+	'TRUNCATE by_outbox',
+	"INSERT INTO at_commit VALUES (1, 'x')",
+	'DELETE FROM at_commit',
+	"INSERT INTO at_once VALUES (1, 'x')",
+	'DELETE FROM at_once',
+	"SELECT kafka_enqueue('$topic.published', 'x', 'k', headers => '{\"h\": \"v\"}', server => 'kafka')",
+	"BEGIN; SELECT kafka_enqueue('$topic.published', 'x', server => 'kafka'); ROLLBACK",
+	"BEGIN; SELECT kafka_send_on_commit('$topic.published', 'x', server => 'kafka'); SAVEPOINT s; "
+	  . "SELECT kafka_send_on_commit('$topic.published', 'y', server => 'kafka'); ROLLBACK TO s; COMMIT",
+	"SELECT kafka_send('$topic.in', 'x', 'k', server => 'kafka'), kafka_send('$topic.letters', '-1', server => 'kafka')",
+	(map { "CALL kafka_ingest('$_')" } qw(append upsert command letters)),
+	"BEGIN; CALL kafka_ingest('append'); ROLLBACK",
+	"SELECT kafka_retry_dead_letters('letters')",
+	'DELETE FROM kafka_dead_letters',
+	"SELECT kafka_seek('append', 'newest'), kafka_pause('append'), kafka_resume('append')",
+	"SELECT kafka_subscribe('other', 's_in', 'appended', workers => 0)",
+	"SELECT kafka_unsubscribe('other')",
+	"SELECT kafka_publish_table('counted', '$topic.published', server => 'kafka', key => '{n}')",
+	"SELECT kafka_unpublish_table('counted', '$topic.published')",
+	(map { "SELECT count(*) FROM $_" } qw(kafka_relays kafka_subscriptions kafka_outbox_stats kafka_outbox),
+		"kafka_topics('kafka')", "kafka_brokers('kafka')", "kafka_groups('kafka')",
+		"kafka_partitions('$topic.in', 'kafka')", "kafka_group_lag('$topic', 'kafka')",
+		"kafka_topic_config('$topic.in', 'kafka')"),
+	qq{SELECT kafka_set_topic_config('$topic.in', '{"retention.ms": "1000000"}', 'kafka')},
+	"SELECT kafka_delete_records('$topic.in', 0, 0, 'kafka')",
+	"CREATE FOREIGN TABLE other (value text) SERVER kafka OPTIONS (topic '$topic.in')",
+	"ALTER FOREIGN TABLE other OPTIONS (ADD start_offset 'newest')",
+	'DROP FOREIGN TABLE other',
+	# Errors.
+	"INSERT INTO misspelt VALUES (1, 'x')",
+	q{SELECT caught($$INSERT INTO misspelt VALUES (1, 'x')$$)},
+	"SELECT kafka_enqueue('$topic.published', 'x', headers => '[1]', server => 'kafka')",
+	"BEGIN; SELECT kafka_send_on_commit('$topic.nowhere', 'x', server => 'kafka'); COMMIT",
+	"CALL kafka_ingest('nowhere')",
+	"SELECT kafka_seek('append', 'nonsense')",
+	"SELECT kafka_subscribe('other', 's_in', 'nowhere', workers => 0)",
+	"SELECT kafka_publish_table('counted', '$topic.published', server => 'kafka', key => '{nowhere}')",
+	"SELECT count(*) FROM kafka_partitions('$topic.nowhere', 'kafka')",
+	"SELECT kafka_create_topic('$topic.in', 1, server => 'kafka')",
+	"SELECT kafka_add_partitions('$topic.in', 1, 'kafka')",
+	"SELECT kafka_delete_topic('$topic.nowhere', 'kafka')",
+	qq{SELECT kafka_set_topic_config('$topic.in', '{"nonsense": "1"}', 'kafka')},
+	"SELECT count(*) FROM kafka_topics('nobody')",
+);
+
+# What PostgreSQL counts, in bytes, of memory that stays: its own, and what there is one of for each
+# trigger and each handle.
+my $kept = q{SELECT sum(used_bytes) FROM pg_backend_memory_contexts
+	WHERE name IN ('TopMemoryContext', 'CacheMemoryContext') OR name ILIKE '%kafka%' OR ident ILIKE '%kafka\_fdw%'};
+
+# Descriptors that are no files: which tables' are open is PostgreSQL's affair.
+sub descriptors
+{
+	my $folder = '/proc/' . $session->pid . '/fd';
+
+	return scalar grep { (readlink($_) // '/') !~ m{^/} } glob "$folder/*";
+}
+
+run_statements(10 * @changes, @changes);
+$warm = bare();
+my $kept_warm = $session->query($kept);
+my $descriptors = descriptors();
+
+run_statements($statements, @changes);
+$after = bare();
+is($after->{threads}, $warm->{threads}, 'threads after changes');
+KafkaFdw::Test->wait_until(sub { return descriptors() <= $descriptors; }, 30);
+is(descriptors(), $descriptors, 'sockets and other descriptors after changes');
+cmp_ok($after->{rss} - $warm->{rss}, '<', $growth_kb,
+	"memory after changes (from $warm->{rss} kB to $after->{rss} kB)");
+
+# PostgreSQL remembers a little of each object that was made and dropped.
+my $kept_after = $session->query($kept);
+
+cmp_ok($kept_after - $kept_warm, '<', 64 * 1024,
+	"memory that stays (from $kept_warm to $kept_after bytes)");
+$node->safe_psql('postgres', "SELECT kafka_relay_stop('kafka')");
 
 #----------------------------------------------------------------------
 # A large topic does not come into memory
