@@ -149,6 +149,12 @@ find_go()
 	return 1
 }
 
+# Build Go's clients (t/interop) as this program, with the caches of who calls this.
+build_interop()
+{
+	(cd "$root/t/interop" && go build -buildvcs=false -o "$1" .)
+}
+
 # ---- The work folder
 
 # Make it, see to it that it goes when this script does, and copy the sources into it: tests write
@@ -319,7 +325,7 @@ kafka_secure_version()
 # Have a folder of the cache where the servers' user can read it: he cannot look into root's.
 readable()
 {
-	if ! is_root; then
+	if ! is_root || runuser -u "$(run_user)" -- test -r "$1" -a -x "$1"; then
 		say "$1"
 		return
 	fi
