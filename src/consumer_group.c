@@ -5,6 +5,11 @@
  * The group has no members: offsets are set as an administrator's tool sets them, by one request that
  * nobody waits for, and at most once a second. Nothing is ever read from the group, so a commit that
  * fails costs nothing but what Kafka's tools show meanwhile; the next one has all partitions again.
+ *
+ * Librdkafka looks for the group's coordinator before it asks. It goes on looking after the request's
+ * time is over, and when it finds one then it releases the request a second time, which ends the
+ * process (2.0.2 to 2.14: rd_kafka_admin_coord_request). So a request's time never ends there: we give
+ * it up by ending the client that has made it.
  */
 #include "postgres.h"
 
@@ -21,6 +26,7 @@
 #define PASSING_TRIES 10		/* ... which is no failure before it has so often ... */
 #define RETRY_MS 5000			/* ... and after one that failed */
 #define REQUEST_MS 10000		/* for an answer */
+#define NEVER_MS (3600 * 1000)	/* what librdkafka admits at most */
 
 struct KafkaGroup
 {
@@ -33,12 +39,29 @@ struct KafkaGroup
 	rd_kafka_queue_t *queue;	/* where answers come */
 	rd_kafka_topic_partition_list_t *offsets;	/* the last ones of each partition */
 	bool		dirty;			/* they have not been sent */
-	bool		waiting;		/* an answer is still to come */
+	bool		waiting;		/* an answer is still to come ... */
+	TimestampTz until;			/* ... and not waited for any longer */
 	bool		hurry;			/* somebody waits for the last of them */
 	int			npassing;		/* commits in a row that have failed for a moment */
 	TimestampTz due;			/* not to send anything before */
 	char	   *failure;		/* of the last commit; NULL: it went well */
 };
+
+static void
+connect_group(KafkaGroup *group)
+{
+	group->handle = KafkaConnectionCheckout(&group->server, KAFKA_HANDLE_SMALL);
+	group->queue = KafkaConnectionOpenAnswers(group->handle);
+}
+
+static void
+disconnect_group(KafkaGroup *group)
+{
+	if (group->handle)
+		KafkaConnectionCloseAnswers(group->handle, group->queue, group->waiting);
+	group->queue = NULL;
+	group->handle = NULL;
+}
 
 /* The context's callback. */
 static void
@@ -49,10 +72,7 @@ release_group(void *arg)
 	if (group->offsets)
 		rd_kafka_topic_partition_list_destroy(group->offsets);
 	group->offsets = NULL;
-	if (group->handle)
-		KafkaConnectionCloseAnswers(group->handle, group->queue, group->waiting);
-	group->queue = NULL;
-	group->handle = NULL;
+	disconnect_group(group);
 }
 
 KafkaGroup *
@@ -70,8 +90,7 @@ KafkaGroupOpen(const KafkaServer *server, const char *group_name, const char *to
 	group->callback.func = release_group;
 	group->callback.arg = group;
 	MemoryContextRegisterResetCallback(group->cxt, &group->callback);
-	group->handle = KafkaConnectionCheckout(&group->server, KAFKA_HANDLE_SMALL);
-	group->queue = KafkaConnectionOpenAnswers(group->handle);
+	connect_group(group);
 	group->offsets = rd_kafka_topic_partition_list_new(1);
 	return group;
 }
@@ -99,12 +118,14 @@ send_offsets(KafkaGroup *group)
 		rd_kafka_AdminOptions_new(group->handle->rk, RD_KAFKA_ADMIN_OP_ALTERCONSUMERGROUPOFFSETS);
 	char		errstr[256];
 
-	(void) rd_kafka_AdminOptions_set_request_timeout(options, REQUEST_MS, errstr, sizeof(errstr));
+	if (rd_kafka_AdminOptions_set_request_timeout(options, NEVER_MS, errstr, sizeof(errstr)))
+		elog(ERROR, "could not set the timeout of a Kafka request: %s", errstr);
 	rd_kafka_AlterConsumerGroupOffsets(group->handle->rk, &commit, 1, options, group->queue);
 	rd_kafka_AdminOptions_destroy(options);
 	rd_kafka_AlterConsumerGroupOffsets_destroy(commit);
 	group->dirty = false;
 	group->waiting = true;
+	group->until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), REQUEST_MS);
 }
 
 /* The error in an answer: of the request, the group, or one of the partitions. */
@@ -147,14 +168,12 @@ describe(KafkaGroup *group, rd_kafka_resp_err_t err)
 	return hint ? psprintf("%s. %s", cause, hint) : psprintf("%s.", cause);
 }
 
+/* A commit is over: note how it went, and when the next one may be. */
 static void
-take_answer(KafkaGroup *group, rd_kafka_event_t *event)
+settle(KafkaGroup *group, rd_kafka_resp_err_t err)
 {
-	rd_kafka_resp_err_t err = answer_error(event);
 	int64		pause = group->hurry ? 0 : INTERVAL_MS;
 
-	rd_kafka_event_destroy(event);
-	group->waiting = false;
 	group->dirty |= err != RD_KAFKA_RESP_ERR_NO_ERROR;
 	group->npassing = KafkaConnectionErrorPasses(err) && err != RD_KAFKA_RESP_ERR__TIMED_OUT
 		? group->npassing + 1 : 0;
@@ -171,6 +190,16 @@ take_answer(KafkaGroup *group, rd_kafka_event_t *event)
 	group->due = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause);
 }
 
+/* Wait no longer for an answer. */
+static void
+give_up(KafkaGroup *group)
+{
+	settle(group, RD_KAFKA_RESP_ERR__TIMED_OUT);
+	disconnect_group(group);
+	group->waiting = false;
+	connect_group(group);
+}
+
 bool
 KafkaGroupServe(KafkaGroup *group)
 {
@@ -178,7 +207,15 @@ KafkaGroupServe(KafkaGroup *group)
 	rd_kafka_event_t *event = rd_kafka_queue_poll(group->queue, 0);
 
 	if (event)
-		take_answer(group, event);
+	{
+		rd_kafka_resp_err_t err = answer_error(event);
+
+		rd_kafka_event_destroy(event);
+		group->waiting = false;
+		settle(group, err);
+	}
+	else if (group->waiting && group->until <= GetCurrentTimestamp())
+		give_up(group);
 	KafkaConnectionServe(group->handle);
 	if (group->dirty && !group->waiting && group->due <= GetCurrentTimestamp())
 		send_offsets(group);

@@ -127,7 +127,6 @@ note_sqlstate(void *arg)
 	{
 		case ERRCODE_SUCCESSFUL_COMPLETION:
 		case ERRCODE_WARNING:
-		case ERRCODE_NO_DATA:
 			break;
 		default:
 			*(int *) arg = sqlstate;

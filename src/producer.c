@@ -36,7 +36,7 @@ static uintptr_t last_serial = 0;
 
 /*
  * How often a message may be tried again. By default librdkafka does so until the message times
- * out, and then says no more than that. With as many retries as fit into nine tenths of the time
+ * out, and then says no more than that. With as many retries as fit into four fifths of the time
  * it gives the broker's reason instead. No broker that is away uses them up sooner: what is not
  * sent is no retry. From 2.3 on the pause doubles up to a second, give or take a fifth; those that
  * are longest must fit. Returns -1 where the server has its own number.
@@ -60,11 +60,11 @@ count_retries(const KafkaServer *server)
 			pause = Max(atoi(property->value), 1);
 	}
 	if (!grows)
-		return Max((int) (0.9 * server->message_timeout / pause), 1);
+		return Max((int) (0.8 * server->message_timeout / pause), 1);
 	for (;; retries++)
 	{
 		time += Min(1.2 * pause, 1000);
-		if (time > 0.9 * server->message_timeout)
+		if (time > 0.8 * server->message_timeout)
 			break;
 		pause = Min(2 * pause, 1000);
 	}

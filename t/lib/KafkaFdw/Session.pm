@@ -162,7 +162,9 @@ sub wait_until_waiting
 
 	$self->{node}->poll_query_until($self->{dbname},
 		"SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = $self->{pid}")
-	  or die 'the backend does not wait';
+	  or die 'the backend does not wait, but: '
+	  . $self->{node}->safe_psql($self->{dbname}, "SELECT state, wait_event, query FROM pg_stat_activity WHERE pid = $self->{pid}")
+	  . "\n$self->{out}\n$self->{err}";
 	return;
 }
 

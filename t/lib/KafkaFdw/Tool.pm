@@ -44,7 +44,7 @@ sub _build
 	return;
 }
 
-# The path of one that is loaded into other programs: kspy.so, kplugin.so.
+# The path of one that is loaded into other programs: kspy.so, kplugin.so, kmute.so.
 sub library
 {
 	my ($class, $name) = @_;
