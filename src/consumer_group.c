@@ -153,7 +153,7 @@ answer_error(rd_kafka_event_t *event)
 	return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-/* What a failure means; librdkafka 2.0.2 waits in vain where an ACL refuses the group. */
+/* What a failure means; that an ACL refuses the group may show as a timeout. */
 static char *
 describe(KafkaGroup *group, rd_kafka_resp_err_t err)
 {
