@@ -15,6 +15,9 @@
 extern int	kafka_start_thread(void *(*fn) (void *), void *arg);
 extern void kafka_thread_ends(void);
 
+/* The configuration of a handle of this kind; ERROR where the server has what is not allowed. */
+extern void kafka_fill_conf(rd_kafka_conf_t *conf, const KafkaServer *server, KafkaHandleKind kind);
+
 /* ERROR where the server asks for credentials and the user mapping has none. */
 extern void kafka_check_credentials(const KafkaServer *server);
 

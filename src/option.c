@@ -63,7 +63,7 @@ kafka_option_table_defaults(KafkaTable *table)
 	table->insert_batch_size = DEFAULT_BATCH_SIZE;
 }
 
-/* Properties that are a matter of ours too are kept in the struct, and connection.c sets them. */
+/* Properties that are a matter of ours too are kept in the struct, and connection_conf.c sets them. */
 static void
 apply_property(KafkaServer *server, const KafkaOption *option, char **values)
 {

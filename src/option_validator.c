@@ -325,7 +325,7 @@ require_at_least(double value, const char *name, double least, const char *becau
 
 /*
  * What librdkafka would refuse only when a handle is made. Where an option is not set, the default
- * that counts is ours (connection.c), or librdkafka's.
+ * that counts is ours (connection_conf.c), or librdkafka's.
  */
 static void
 check_numbers(const Validation *v)
