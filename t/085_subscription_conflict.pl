@@ -48,8 +48,8 @@ $user->query(q{SET deadlock_timeout = '10min'; BEGIN; UPDATE account SET n = n +
 sql(qq{
 	SELECT kafka_send('$topic', '1', server => 'kafka');
 	SELECT kafka_subscribe('s', 't_in', command => 'SELECT book(sum(value::bigint)::bigint) FROM t_in HAVING count(*) > 0')});
-wait_for(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'kafka_fdw subscription' AND xact_start IS NOT NULL},
-	'a batch is under way');
+wait_for(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'kafka_fdw subscription' AND wait_event = 'PgSleep'},
+	'a batch has taken a row');
 $user->query('UPDATE account SET n = n + 1000 WHERE id = 1');
 wait_for(q{SELECT state = 'retrying' AND last_error LIKE 'deadlock detected%' FROM kafka_subscriptions}, 'a deadlock is retried');
 sql('TRUNCATE gate');
