@@ -57,8 +57,8 @@ for my $i (1 .. 20)
 @took = sort { $a <=> $b } @took;
 diag sprintf 'from the acknowledgement to the row: median %.1f ms, longest %.1f ms', $took[10], $took[-1];
 cmp_ok($took[10], '<', 100, 'a message is in the table within 100 ms');
-is(sql(q{SELECT application_name, state, xact_start IS NULL FROM pg_stat_activity
-	WHERE backend_type = 'kafka_fdw subscription'}), 'kafka_fdw subscription w|idle|t', 'it waits outside of transactions');
+wait_for(q{SELECT application_name = 'kafka_fdw subscription w' AND state = 'idle' AND xact_start IS NULL FROM pg_stat_activity
+	WHERE backend_type = 'kafka_fdw subscription'}, 'it waits outside of transactions');
 
 #----------------------------------------------------------------------
 # Pause, resume, seek, unsubscribe
