@@ -4,6 +4,8 @@
  */
 #include "postgres.h"
 
+#include "mb/pg_wchar.h"
+
 #include "connection.h"
 #include "connection_private.h"
 
@@ -118,6 +120,20 @@ KafkaConnectionErrorPasses(rd_kafka_resp_err_t err)
 	}
 }
 
+/* Text from a broker goes into messages and a view, so it has to be text of the database. */
+void
+kafka_clean_text(char *text)
+{
+	bool		valid = GetDatabaseEncoding() == PG_UTF8 &&
+		pg_verify_mbstr(PG_UTF8, text, strlen(text), true);
+
+	for (char *c = text; *c != '\0'; c++)
+	{
+		if (IS_HIGHBIT_SET(*c) ? !valid : ((unsigned char) *c < ' ' || *c == 0x7f))
+			*c = '?';
+	}
+}
+
 char *
 KafkaConnectionCause(KafkaHandle *handle, rd_kafka_resp_err_t err, const char *errstr)
 {
@@ -163,4 +179,16 @@ kafka_raise_no_descriptor(const KafkaServer *server)
 			 errmsg("could not create an event descriptor for server \"%s\": %m", server->name),
 			 errhint("Each scan that is under way has a connection of its own. Have fewer at a time, "
 					 "or raise max_files_per_process and the system's limit of open files.")));
+}
+
+void
+kafka_raise_fatal(KafkaHandle *handle)
+{
+	const char *hint = KafkaConnectionHint(handle->fatal_err);
+
+	ereport(ERROR,
+			(errcode(KafkaConnectionSqlState(handle->fatal_err)),
+			 errmsg("could not connect to Kafka server \"%s\"", handle->server_name),
+			 errdetail_internal("%s.", KafkaConnectionCause(handle, handle->fatal_err, NULL)),
+			 hint ? errhint("%s", hint) : 0));
 }

@@ -9,7 +9,6 @@
  */
 #include "postgres.h"
 
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 
 #include "connection.h"
@@ -374,30 +373,4 @@ kafka_note_error(KafkaHandle *handle, rd_kafka_resp_err_t err, const char *text)
 		handle->broker_err = RD_KAFKA_RESP_ERR__TRANSPORT;
 	if (is_fatal(handle->broker_err))
 		handle->fatal_err = handle->broker_err;
-}
-
-/* Text from a broker goes into messages and a view, so it has to be text of the database. */
-void
-kafka_clean_text(char *text)
-{
-	bool		valid = GetDatabaseEncoding() == PG_UTF8 &&
-		pg_verify_mbstr(PG_UTF8, text, strlen(text), true);
-
-	for (char *c = text; *c != '\0'; c++)
-	{
-		if (IS_HIGHBIT_SET(*c) ? !valid : ((unsigned char) *c < ' ' || *c == 0x7f))
-			*c = '?';
-	}
-}
-
-void
-kafka_raise_fatal(KafkaHandle *handle)
-{
-	const char *hint = KafkaConnectionHint(handle->fatal_err);
-
-	ereport(ERROR,
-			(errcode(KafkaConnectionSqlState(handle->fatal_err)),
-			 errmsg("could not connect to Kafka server \"%s\"", handle->server_name),
-			 errdetail_internal("%s.", KafkaConnectionCause(handle, handle->fatal_err, NULL)),
-			 hint ? errhint("%s", hint) : 0));
 }

@@ -414,3 +414,21 @@ KafkaOptionGetTable(Oid relid, Oid userid)
 	table->strict_extra |= table->strict;
 	return table;
 }
+
+KafkaTableFormat
+KafkaOptionTableFormat(Oid relid)
+{
+	KafkaTable	table = {0};
+	ListCell   *lc;
+
+	foreach(lc, GetForeignTable(relid)->options)
+	{
+		DefElem    *def = lfirst(lc);
+		KafkaOption option;
+
+		if (kafka_option_lookup(def->defname, defGetString(def), KAFKA_OBJECT_TABLE, &option) &&
+			option.id == KAFKA_OPTION_FORMAT)
+			kafka_option_apply_table(&table, &option, NULL);
+	}
+	return table.format;
+}

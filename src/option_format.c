@@ -8,7 +8,6 @@
 
 #include "commands/copy.h"
 #include "commands/defrem.h"
-#include "foreign/foreign.h"
 #include "nodes/makefuncs.h"
 
 #include "option_private.h"
@@ -28,24 +27,6 @@ format_name(KafkaTableFormat format)
 			return "debezium";
 	}
 	pg_unreachable();
-}
-
-KafkaTableFormat
-KafkaOptionTableFormat(Oid relid)
-{
-	KafkaTable	table = {0};
-	ListCell   *lc;
-
-	foreach(lc, GetForeignTable(relid)->options)
-	{
-		DefElem    *def = lfirst(lc);
-		KafkaOption option;
-
-		if (kafka_option_lookup(def->defname, defGetString(def), KAFKA_OBJECT_TABLE, &option) &&
-			option.id == KAFKA_OPTION_FORMAT)
-			kafka_option_apply_table(&table, &option, NULL);
-	}
-	return table.format;
 }
 
 /* Refuse an option that means nothing in the table's format. */
