@@ -72,6 +72,17 @@ kafka_wait_event(const char *name)
 #endif
 }
 
+/* May a role do SET ROLE to another one? PostgreSQL 15 asks for membership alone. */
+static inline bool
+kafka_member_can_set_role(Oid member, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return member_can_set_role(member, role);
+#else
+	return is_member_of_role(member, role);
+#endif
+}
+
 /* The caller's rights on a foreign server. */
 static inline AclResult
 kafka_server_aclcheck(Oid serverid, Oid roleid, AclMode mode)

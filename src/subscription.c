@@ -481,19 +481,41 @@ check_not_under_way(const KafkaSubscription *subscription)
 						get_rel_name(subscription->source))));
 }
 
-/* Who called, once the batch has been committed as its owner. */
+/* Who called, and is to be himself again once the batch has been committed as its owner. */
 typedef struct Caller
 {
 	Oid			userid;
 	int			context;
+	int			guc_level;		/* of what the owner's code sets; 0 where it may */
 } Caller;
 
+/*
+ * Note who calls, and protect his session from the owner's code where the owner could not be the caller by
+ * SET ROLE: what it sets is taken back, and it makes no temporary tables, as where logical replication
+ * applies a change for another role. Such an operation has no deferred triggers, so they fire at once; what
+ * the caller's own statements have put off, before.
+ */
+static void
+note_caller(const KafkaSubscription *subscription, Caller *caller)
+{
+	GetUserIdAndSecContext(&caller->userid, &caller->context);
+	caller->guc_level = 0;
+	if (kafka_member_can_set_role(subscription->owner, caller->userid))
+		return;
+	kafka_subscription_fire_deferred();
+	caller->guc_level = NewGUCNestLevel();
+	SetUserIdAndSecContext(caller->userid, caller->context | SECURITY_RESTRICTED_OPERATION);
+}
+
+/* Settings go before the transaction's own level does, and after the last trigger has run. */
 static void
 return_to_caller(XactEvent event, void *arg)
 {
 	const Caller *caller = arg;
 
-	if (event == XACT_EVENT_COMMIT)
+	if (event == XACT_EVENT_PRE_COMMIT && caller->guc_level > 0)
+		AtEOXact_GUC(false, caller->guc_level);
+	else if (event == XACT_EVENT_COMMIT)
 		SetUserIdAndSecContext(caller->userid, caller->context);
 }
 
@@ -531,7 +553,8 @@ ingest(KafkaSubscription *subscription, MemoryContext cxt, bool own)
 					  subscription->loss_is_error);
 	kafka_subscription_note_unverified(subscription, fetcher);
 	KafkaFetcherFetch(fetcher, &limits, batch);
-	GetUserIdAndSecContext(&caller.userid, &caller.context);
+	if (own)
+		note_caller(subscription, &caller);
 	PG_TRY();
 	{
 		KafkaIngestBatchShow(batch, subscription->source);

@@ -307,9 +307,8 @@ is_of_data(int sqlstate)
 	}
 }
 
-/* What is put off until the commit has to fail here, where it is known which messages it is about. */
-static void
-fire_deferred(void)
+void
+kafka_subscription_fire_deferred(void)
 {
 	SPI_connect();
 	if (SPI_execute("SET CONSTRAINTS ALL IMMEDIATE", false, 0) != SPI_OK_UTILITY)
@@ -329,8 +328,13 @@ kafka_subscription_try_rows(const KafkaSubscription *subscription, const KafkaTa
 	PG_TRY();
 	{
 		*nrows = store_rows(subscription, table, batch);
+
+		/*
+		 * What is put off until the commit has to fail here, where it is known which messages it
+		 * is about.
+		 */
 		if (subscription->dead_letters)
-			fire_deferred();
+			kafka_subscription_fire_deferred();
 		ReleaseCurrentSubTransaction();
 	}
 	PG_CATCH();

@@ -138,6 +138,9 @@ typedef struct KafkaOwnerState
 extern KafkaOwnerState kafka_subscription_enter_owner(const KafkaSubscription *subscription, bool own);
 extern void kafka_subscription_leave_owner(const KafkaOwnerState *state);
 
+/* Fire what triggers have put off until the commit, and all that would be from now on. */
+extern void kafka_subscription_fire_deferred(void);
+
 /*
  * subscription_insert.c: the same rows by the shortest way, and their number; false, with nothing done,
  * where the target needs an INSERT's. As the current user.

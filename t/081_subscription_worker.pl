@@ -259,6 +259,37 @@ my (undef, $who, $error) = $node->psql('postgres', q{
 	SELECT current_user}, on_error_stop => 0);
 like($error, qr/later/, 'a failure after it, in the transaction that it has begun');
 is($who, "t\nt\nbob", 'who calls stays who he is');
+# What the owner's code does to the session of another one that calls
+sql(q{SET ROLE alice;
+	CREATE TABLE g (value text);
+	CREATE FUNCTION g_set() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
+		PERFORM set_config('search_path', 'evil', false), set_config('work_mem', '77kB', false);
+		RETURN NEW; END$$;
+	CREATE FUNCTION g_keep() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN CREATE TEMPORARY TABLE IF NOT EXISTS kept (); RETURN NEW; END$$;
+	CREATE FUNCTION g_defer() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN SET CONSTRAINTS ALL DEFERRED; RETURN NEW; END$$;
+	CREATE FUNCTION g_set_later() RETURNS trigger LANGUAGE plpgsql AS
+		$$BEGIN PERFORM set_config('work_mem', '88kB', false); RETURN NEW; END$$;
+	CREATE TRIGGER g_set BEFORE INSERT ON g FOR EACH ROW EXECUTE FUNCTION g_set();
+	CREATE CONSTRAINT TRIGGER g_set_later AFTER INSERT ON g DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION g_set_later();
+	SELECT kafka_subscribe('g', 'a_in', 'g', workers => 0, start_offset => 'earliest')});
+my $settings = q{SELECT current_setting('search_path'), current_setting('work_mem'); };
+is(sql("SET search_path = public; SET work_mem = '1MB'; CALL kafka_ingest('g'); $settings"), 'public|1MB',
+	'what a trigger of the owner sets is taken back');
+cmp_ok(sql('SELECT count(*) FROM g'), '>', 0, 'though it has run');
+sub ingest_again
+{
+	my ($role, $function) = @_;
+
+	sql(qq{SET ROLE alice; SELECT kafka_seek('g', 'earliest'); DROP TRIGGER g_set ON g;
+		CREATE TRIGGER g_set BEFORE INSERT ON g FOR EACH ROW EXECUTE FUNCTION $function()});
+	return failure("SET ROLE $role; CALL kafka_ingest('g')");
+}
+like(ingest_again('postgres', 'g_keep'), qr/cannot create temporary table within security-restricted operation/,
+	'it leaves no temporary table');
+like(ingest_again('postgres', 'g_defer'), qr/cannot fire deferred trigger within security-restricted operation/,
+	'and puts nothing off');
+unlike(ingest_again('alice', $_), qr/ERROR/, "the owner itself may do what $_ does") foreach qw(g_keep g_defer);
+sql(q{SELECT kafka_unsubscribe('g')});
 sql(q{SET ROLE alice; SELECT kafka_resume('a')});
 sql('REVOKE USAGE ON FOREIGN SERVER kafka FROM alice; REVOKE SELECT ON a_in FROM alice');
 sql(qq{SELECT kafka_send('$topic.r', 'revoked', server => 'kafka')});
