@@ -27,6 +27,7 @@
 #define SMALL_WINDOW 4			/* partitions fetched at once by a small scan ... */
 #define BULK_WINDOW 64			/* ... and by a large one */
 #define SKIP_GAP 500			/* offsets between ranges that are read rather than jumped */
+#define MAX_CONTRADICTIONS 3	/* of a broker that refuses an offset and says that it has it */
 
 /* Stop fetching a partition. Waits for librdkafka's own thread only. */
 static void
@@ -178,6 +179,7 @@ start_partition(KafkaConsumer *consumer, ConsumerPartition *part)
 	if (rd_kafka_consume_start_queue(rkt, part->partition, part->next,
 									 consumer->handle->messages) != 0)
 		kafka_consumer_partition_error(consumer, part, rd_kafka_last_error(), NULL);
+	part->from = part->next;
 	part->active = true;
 	consumer->nactive++;
 }
@@ -473,6 +475,28 @@ KafkaConsumerDoubts(const KafkaConsumer *consumer)
 }
 
 /*
+ * An offset that is refused at the first fetch of a partition, though the topic's ends, which the scan
+ * has just asked for, and which say the same now, include it: fetch it again. A topic that was made
+ * moments ago is told of in that way, once in a while. Where something has come already, or is only
+ * waited for, it is a proof that the log was shorter for a moment.
+ */
+static bool
+fetch_again(KafkaConsumer *consumer, ConsumerPartition *part)
+{
+	KafkaPartition found;
+
+	if (part->next != part->from || part->tailing || part->contradictions >= MAX_CONTRADICTIONS ||
+		kafka_consumer_bounds(consumer, part->partition, consumer->server.metadata_timeout,
+							  &found) != KAFKA_BOUNDS_FOUND ||
+		part->next < found.low || part->next >= found.end)
+		return false;
+	part->contradictions++;
+	stop_partition(consumer, part);
+	start_partition(consumer, part);
+	return true;
+}
+
+/*
  * The log no longer has the offset that was asked for. Where retention has moved on, the rows are
  * gone: they are counted, and the scan goes on behind them. Anything else is not the log that the
  * scan began on.
@@ -480,8 +504,11 @@ KafkaConsumerDoubts(const KafkaConsumer *consumer)
 static void
 skip_truncated(KafkaConsumer *consumer, ConsumerPartition *part)
 {
-	int64		low = kafka_consumer_low(consumer, part->partition);
+	int64		low;
 
+	if (fetch_again(consumer, part))
+		return;
+	low = kafka_consumer_low(consumer, part->partition);
 	if (low <= part->next)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -18,6 +18,8 @@ typedef struct ConsumerPartition
 	int			range;			/* in KafkaConsumer.ranges: the one being read */
 	int			last_range;		/* the last one of this partition */
 	int64		next;			/* the offset after the last one seen */
+	int64		from;			/* where fetching began last */
+	int			contradictions; /* how often that was refused for no reason */
 	int32		broker;			/* that its messages come from; KAFKA_NO_BROKER: none has come */
 	int64		seen_next;		/* "next" when somebody last looked ... */
 	TimestampTz heard;			/* ... and since when it is the same; 0: not looked at yet */

@@ -383,6 +383,7 @@ foreach my $case (
 	[ 2, 6, 'ListOffsets: NOT_LEADER_OR_FOLLOWER' ],
 	[ 2, 5, 'ListOffsets: LEADER_NOT_AVAILABLE' ],
 	[ 2, 78, 'ListOffsets: OFFSET_NOT_AVAILABLE' ],
+	[ 1, 1, 'Fetch: OFFSET_OUT_OF_RANGE' ],
 	[ 1, 6, 'Fetch: NOT_LEADER_OR_FOLLOWER' ],
 	[ 1, 9, 'Fetch: REPLICA_NOT_AVAILABLE' ],
 	[ 1, 56, 'Fetch: KAFKA_STORAGE_ERROR' ])
@@ -401,6 +402,7 @@ foreach my $case (
 		'ListOffsets: TOPIC_AUTHORIZATION_FAILED' ],
 	[ 2, 6, '08006', qr/could not look up offsets of topic "m" partition \d/,
 		'ListOffsets: no leader for long' ],
+	[ 1, 1, '55000', qr/topic "m" partition \d no longer reaches to offset 0/, 'Fetch: OFFSET_OUT_OF_RANGE again and again' ],
 	[ 1, 29, '42501', qr/could not read topic "m" partition \d from offset \d+/,
 		'Fetch: TOPIC_AUTHORIZATION_FAILED' ])
 {
