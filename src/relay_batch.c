@@ -13,6 +13,7 @@
 #include "access/xact.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
+#include "storage/latch.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -26,6 +27,8 @@
 
 #define CONTROL_TOPIC "_kafka_fdw_relay"
 #define MAX_MESSAGE_TIMEOUT 10000	/* ms: a message may not outlive its transaction */
+#define SETTLE_TIMEOUT 1000		/* ms: another relay's transaction is mostly shorter */
+#define SETTLE_POLL 20			/* ms */
 #define MANY_IDS 10000
 #define MOST_ROWS 10000			/* of a batch, where nothing stands against it ... */
 #define MOST_BYTES (16 * 1024 * 1024)
@@ -110,19 +113,50 @@ kafka_relay_refresh_server(Relay *relay)
 	MemoryContextSwitchTo(oldcontext);
 }
 
+/*
+ * The control topic's partition, once a reader of what is committed sees all that is in it by now: behind
+ * a transaction that another relay has open Kafka hides what is committed, our own batch too.
+ */
+static KafkaPartition
+settled_partition(Relay *relay, KafkaConsumer *consumer)
+{
+	KafkaConsumer *all = KafkaConsumerOpen(relay->server, CONTROL_TOPIC, false, false);
+	int64		high = KafkaConsumerSnapshot(all)->partitions[0].end;
+	TimestampTz give_up = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SETTLE_TIMEOUT);
+
+	KafkaConsumerClose(all);
+	for (;;)
+	{
+		KafkaPartition found = KafkaConsumerSnapshot(consumer)->partitions[0];
+
+		if (found.end >= high)
+			return found;
+		if (GetCurrentTimestamp() >= give_up)
+			ereport(ERROR,
+					(errcode(ERRCODE_OBJECT_IN_USE),
+					 errmsg("could not learn whether messages of the outbox were sent"),
+					 errdetail("The control topic \"%s\" has an open transaction, of another relay or "
+							   "of somebody else.", CONTROL_TOPIC)));
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, SETTLE_POLL,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
 /* The name of the batch that an identity committed last, in the current context; NULL: none. */
 static char *
 last_committed(Relay *relay, const char *identity)
 {
 	KafkaConsumer *consumer = KafkaConsumerOpen(relay->server, CONTROL_TOPIC, true, false);
-	KafkaSnapshot *snapshot = KafkaConsumerSnapshot(consumer);
+	KafkaPartition control = settled_partition(relay, consumer);
 	KafkaMessage message;
 	char	   *result = NULL;
 	KafkaRange	range;
 
-	range.partition = snapshot->partitions[0].partition;
-	range.start = snapshot->partitions[0].low;
-	range.end = snapshot->partitions[0].end;
+	range.partition = control.partition;
+	range.start = control.low;
+	range.end = control.end;
 	KafkaConsumerStart(consumer, &range, range.end > range.start ? 1 : 0, NULL);
 	while (KafkaConsumerNext(consumer, &message))
 	{

@@ -134,6 +134,19 @@ sub becomes_true
 	return;
 }
 
+# Wait until a reader of what is committed sees all of a topic, in which no transaction is open. Kafka writes the
+#  marker that ends a transaction a moment after its end was answered. Options: "server", "dbname".
+sub wait_for_markers
+{
+	my ($class, $node, $topic, %options) = @_;
+	my $server = $options{server} // 'kafka';
+
+	$node->poll_query_until($options{dbname} // 'postgres',
+		"SELECT bool_and(committed_end = high) FROM kafka_partitions('$topic', '$server')")
+	  or die "a transaction is open in topic $topic";
+	return;
+}
+
 # A program of t/tools; see KafkaFdw/Tool.pm.
 sub tool
 {
