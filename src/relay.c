@@ -108,6 +108,17 @@ rotate(Relay *relay)
 	(void) pgstat_report_stat(true);
 }
 
+/* It was asked to start when it ran already. */
+static void
+note_start(Relay *relay)
+{
+	if (relay->state->stopped || relay->state->fenced)
+		return;
+	kafka_relay_begin();
+	kafka_relay_note(relay->state, "running", NULL);
+	kafka_relay_commit();
+}
+
 /* One look at the outbox; how many messages there were to send. */
 static int
 cycle(Relay *relay, const KafkaRelayArguments *arguments)
@@ -129,6 +140,8 @@ cycle(Relay *relay, const KafkaRelayArguments *arguments)
 	MemoryContextSwitchTo(relay->cycle_context);
 	rows = kafka_relay_next_batch(relay);
 	kafka_relay_commit();
+	if (relay->state->starting)
+		note_start(relay);
 	/* SIGTERM may have cut the wait for a standby short: such a batch waits for the next relay. */
 	nrows = got_sigterm ? 0 : list_length(rows);
 	if (nrows > 0)
@@ -273,14 +286,13 @@ take_lock(Relay *relay, const KafkaRelayArguments *arguments)
 }
 
 /*
- * Give the relay's place up, as somebody has stopped it. Who wants it to go on after all has either seen
- * that we are ending, and starts another one, or has changed our row before, and then we see that.
+ * Give the relay's place up, as it is stopped or fenced. Who wants it to go on after all has either seen that
+ * we are ending, and starts another one, or has changed our row before, and then we see that.
  */
 static void
-end_stopped(Relay *relay, const KafkaRelayArguments *arguments)
+end_unwanted(Relay *relay, const KafkaRelayArguments *arguments)
 {
 	LOCKTAG		tag;
-	bool		stopped;
 
 	kafka_relay_disconnect(relay);
 	KafkaSignalEnd();
@@ -288,9 +300,9 @@ end_stopped(Relay *relay, const KafkaRelayArguments *arguments)
 	LockRelease(&tag, ExclusiveLock, true);
 	relay->locked = false;
 	kafka_relay_begin();
-	stopped = kafka_relay_is_stopped(relay->state, true);
+	kafka_relay_look(relay->state, true);
 	kafka_relay_commit();
-	if (stopped)
+	if (relay->state->stopped || relay->state->fenced)
 		end_relay();
 	relay->state = NULL;
 }
@@ -306,14 +318,12 @@ try_cycle(Relay *relay, const KafkaRelayArguments *arguments)
 		KafkaSignalBusy();
 		if (relay->state == NULL)
 			load_state(relay, arguments);
-		if (relay->state->fenced)
-			end_relay();
-		if (relay->state->stopped)
+		if (relay->state->stopped || relay->state->fenced)
 			result = 0;
 		else
 			result = cycle(relay, arguments);
-		if (relay->state->stopped)
-			end_stopped(relay, arguments);
+		if (relay->state->stopped || relay->state->fenced)
+			end_unwanted(relay, arguments);
 	}
 	PG_CATCH();
 	{

@@ -489,8 +489,8 @@ kafka_relay_next_batch(Relay *relay)
 	RelayState *state = relay->state;
 	List	   *rows;
 
-	state->stopped = kafka_relay_is_stopped(state, false);
-	if (state->stopped)
+	kafka_relay_look(state, false);
+	if (state->stopped || state->fenced)
 		return NIL;
 	if (state->batch)
 		return kafka_relay_fetch(state, state->batch_to, 0, 0, relay->cycle_context);

@@ -490,18 +490,21 @@ kafka_relay_stop_itself(const RelayState *state)
 						 2, types, values, NULL, SPI_OK_UPDATE);
 }
 
-bool
-kafka_relay_is_stopped(const RelayState *state, bool wait)
+void
+kafka_relay_look(RelayState *state, bool wait)
 {
 	Oid			types[] = {OIDOID, OIDOID};
 	Datum		values[2];
 
 	values[0] = ObjectIdGetDatum(state->serverid);
 	values[1] = ObjectIdGetDatum(state->mapping);
-	kafka_access_execute(psprintf("SELECT stopped FROM %s.kafka_relay WHERE serverid = $1 AND mapping = $2%s",
+	kafka_access_execute(psprintf("SELECT stopped, state = 'fenced', state = 'starting' FROM %s.kafka_relay "
+								  "WHERE serverid = $1 AND mapping = $2%s",
 								  kafka_access_schema(), wait ? " FOR UPDATE" : ""),
 						 2, types, values, NULL, SPI_OK_SELECT);
-	return SPI_processed == 0 || kafka_access_bool(1);
+	state->stopped = SPI_processed == 0 || kafka_access_bool(1);
+	state->fenced = SPI_processed > 0 && kafka_access_bool(2);
+	state->starting = SPI_processed > 0 && kafka_access_bool(3);
 }
 
 void

@@ -86,5 +86,13 @@ KafkaFdw::Test->wait_for_markers($node, $topic);
 is(sql("SELECT count(*) FROM kafka_read('$topic', server => 'kafka') WHERE value = 'in doubt'"), '1', 'it was sent once');
 $other->quit;
 
+#----------------------------------------------------------------------
+# A relay that runs is asked to start
+#----------------------------------------------------------------------
+
+sql("SELECT kafka_relay_start('kafka')");
+KafkaFdw::Test->becomes_true($node, "SELECT state = 'running' FROM kafka_relays WHERE server = 'kafka'",
+	'the view says that it runs', 'kafka_relays');
+
 $node->stop;
 done_testing();
