@@ -826,6 +826,10 @@ foreach my $client (@clients)
 		push @sent, map { "$_->{offset}|$_->{value}" } @written;
 		$tail->pump while $output !~ /\Q$sent[-1]\E/ && $tail->pumpable;
 	}
+	# Not before it waits for more: between two rows there is nothing to cancel.
+	$node->poll_query_until('postgres',
+		q{SELECT state = 'active' AND wait_event_type = 'Extension' FROM pg_stat_activity WHERE application_name = 'tail'})
+	  or die 'the tail does not wait';
 	sql(q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'tail'});
 	$tail->finish;
 	like($error, qr/canceling statement due to user request/,
@@ -859,6 +863,7 @@ foreach my $client (@clients)
 				map { { value => "$client-$end-$_", headers => [] } } 1 .. 2);
 		}
 	}
+	KafkaFdw::Test->wait_for_markers($node, $topic, server => 'kafka_none');
 	is( sql("$values $committed"),
 		'sarama-commit-1 sarama-commit-2 confluent-commit-1 confluent-commit-2',
 		'read_committed: what Go clients committed');

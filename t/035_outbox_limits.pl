@@ -19,10 +19,15 @@ sub sql
 	return $node->safe_psql('postgres', $_[0]);
 }
 
+# All is sent, and to be seen where topics are named.
 sub wait_for_empty_outbox
 {
-	return KafkaFdw::Test->becomes_true($node, 'SELECT NOT EXISTS (SELECT FROM kafka_outbox)', "the outbox becomes empty: $_[0]",
+	my ($what, @topics) = @_;
+
+	KafkaFdw::Test->becomes_true($node, 'SELECT NOT EXISTS (SELECT FROM kafka_outbox)', "the outbox becomes empty: $what",
 		'kafka_relays');
+	KafkaFdw::Test->wait_for_markers($node, $_) foreach @topics;
+	return;
 }
 
 sub start_relay
@@ -54,7 +59,7 @@ sql(qq{SELECT count(kafka_enqueue('$small', i || repeat('.', 150), (i % 20)::tex
 	SELECT kafka_enqueue('$small', repeat('z', 500000), 'much', server => 'kafka');
 	SELECT count(kafka_enqueue('$topic', i::text, server => 'kafka')) FROM generate_series(1, 3000) i});
 start_relay();
-wait_for_empty_outbox('messages of a topic that takes few at once');
+wait_for_empty_outbox('messages of a topic that takes few at once', $topic, $small);
 is(sql(q{SELECT string_agg(convert_from(key, 'UTF8') || ' ' || length(value) || ' ' || error, ', ' ORDER BY id) FROM kafka_dead_letters}),
 	'little 11000 Broker: Message size too large, much 500000 Broker: Message size too large',
 	'only those that are too large are refused');
@@ -80,7 +85,7 @@ sql(qq{SELECT count(kafka_enqueue('$topic', repeat('x', 8000000), i::text, serve
 		FROM generate_series(1, 40) i;
 	SELECT kafka_enqueue('$topic', 'last', server => 'kafka')});
 start_relay();
-wait_for_empty_outbox('large values');
+wait_for_empty_outbox('large values', $topic);
 is(sql('SELECT count(*) FROM kafka_dead_letters'), '80', 'they are refused');
 is(sql(qq{SELECT value FROM kafka_last('$topic', 1, 'kafka')}), 'last', 'and the others go on');
 my $pid = sql(q{SELECT pid FROM kafka_relays WHERE server = 'kafka'});
@@ -94,6 +99,7 @@ cmp_ok($peak, '<', 300_000, 'a relay reads no more of them at once than it sends
 
 sub transactions
 {
+	KafkaFdw::Test->wait_for_markers($node, '_kafka_fdw_relay');
 	return sql(q{SELECT count(*) FROM kafka_read('_kafka_fdw_relay', max_messages => 100000, server => 'kafka')});
 }
 
@@ -103,7 +109,7 @@ sql(qq{SELECT count(kafka_enqueue('$topic', 'half ' || i, server => 'kafka')) FR
 KafkaFdw::Test->becomes_true($node, q{SELECT r.state = 'waiting' AND p.batch IS NOT NULL AND p.batch_rows = 10000
 	FROM kafka_relay r JOIN kafka_relay_progress p USING (serverid, mapping)}, 'a batch fails', 'kafka_relays');
 $broker->resume;
-wait_for_empty_outbox('a batch that failed');
+wait_for_empty_outbox('a batch that failed', $topic);
 cmp_ok(transactions() - $before, '>=', 2, 'it is sent by halves');
 is(sql(qq{SELECT count(*), count(DISTINCT value) FROM kafka_read('$topic', max_messages => 100000, server => 'kafka')
 	WHERE value LIKE 'half %'}), '10000|10000', 'and arrives once');
@@ -141,7 +147,7 @@ is(sql(q{SELECT waiting, state FROM kafka_relays WHERE server = 'kafka'}), '1|do
 $node->append_conf('postgresql.conf', 'max_worker_processes = 12');
 $node->restart;
 sql("SELECT kafka_enqueue('$topic', 'a process', server => 'kafka')");
-wait_for_empty_outbox('the next message starts a relay');
+wait_for_empty_outbox('the next message starts a relay', $topic);
 is(sql(qq{SELECT string_agg(value, ', ' ORDER BY "offset") FROM kafka_last('$topic', 2, 'kafka')}), 'no process, a process', 'which sends both');
 
 $node->stop;
