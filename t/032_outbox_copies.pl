@@ -32,8 +32,9 @@ sub enqueue
 # All that arrived, sorted; what is there twice is seen twice.
 sub arrived
 {
-	my ($node, $like) = @_;
+	my ($node, $like, $server) = @_;
 
+	KafkaFdw::Test->wait_for_markers($node, $topic, server => $server);
 	return $node->safe_psql('postgres', "SELECT string_agg(value, ' ' ORDER BY value) FROM t WHERE value LIKE '$like%'");
 }
 
@@ -78,6 +79,11 @@ $standby->start;
 $primary->safe_psql('postgres', q{ALTER SYSTEM SET synchronous_standby_names = 'standby'});
 $primary->safe_psql('postgres', q{ALTER SYSTEM SET synchronous_commit = 'remote_apply'});
 $primary->reload;
+# Commits wait for it once the checkpointer has read that, as it has when it comes to a second checkpoint: who
+# sees the setting was started after all others had been told.
+$primary->poll_query_until('postgres', q{SELECT current_setting('synchronous_standby_names') = 'standby'
+	AND current_setting('synchronous_commit') = 'remote_apply'}) or die 'the setting is not read';
+$primary->safe_psql('postgres', 'CHECKPOINT') for 1 .. 2;
 enqueue($primary, "'sync $_'") for 1 .. 5;
 wait_for_empty_outbox($primary, 'the primary relays while a standby follows');
 is($standby->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type LIKE 'kafka_fdw%'}),
@@ -118,8 +124,8 @@ my @fenced = grep { $_->safe_psql('postgres', 'SELECT state FROM kafka_relays') 
 cmp_ok(scalar @fenced, '>=', 1, 'one of two that take each other\'s place gives up');
 my $fenced = $fenced[0];
 enqueue($fenced, q('by the fenced'));
-is($fenced->safe_psql('postgres', 'SELECT state, pid IS NULL, waiting > 0 FROM kafka_relays'), 'fenced|t|t',
-	'it keeps what it has');
+ok($fenced->poll_query_until('postgres', 'SELECT pid IS NULL FROM kafka_relays'), 'its process ends');
+is($fenced->safe_psql('postgres', 'SELECT state, waiting > 0 FROM kafka_relays'), 'fenced|t', 'it keeps what it has');
 $_->safe_psql('postgres', 'SELECT kafka_adopt()') for @fenced;
 wait_for_empty_outbox($fenced, 'until it is adopted: under a name of its own it sends');
 wait_for_empty_outbox($_, 'as the other does') for $standby, $clone;
@@ -148,7 +154,7 @@ enqueue($standby, q('dumped too'), 'restored', 'renamed');
 ok($standby->poll_query_until('restored', q{SELECT bool_or(state = 'fenced') FROM kafka_relay}),
 	'the relay of the copy finds that it is fenced');
 is($standby->safe_psql('restored', 'SELECT count(*) FROM kafka_outbox'), '4', 'and nothing is sent');
-is(arrived($standby, 'dumped'), '', 'nothing at all');
+is(arrived($standby, 'dumped', 'renamed'), '', 'nothing at all');
 # Somebody is about to commit a message meanwhile.
 my $writer = KafkaFdw::Test->session($standby, dbname => 'restored');
 my $adopter = KafkaFdw::Test->session($standby, dbname => 'restored');
@@ -162,7 +168,8 @@ is($writer->stderr . $adopter->stderr, '', 'who writes while it is adopted and w
 $_->quit foreach $writer, $adopter;
 $standby->safe_psql('restored', q{SELECT kafka_relay_start('renamed')});
 wait_for_empty_outbox($standby, 'once adopted, it is', 'restored');
-is(arrived($standby, 'dumped'), 'dumped 1 dumped 2 dumped 3 dumped meanwhile dumped too', 'each once');
+is(arrived($standby, 'dumped', 'renamed'), 'dumped 1 dumped 2 dumped 3 dumped meanwhile dumped too', 'each once');
+ok($standby->poll_query_until('restored', q{SELECT state = 'running' FROM kafka_relays}), 'it runs');
 is($standby->safe_psql('restored', q{SELECT kafka_adopt(); SELECT state FROM kafka_relays}), "\nrunning",
 	'to adopt it again changes nothing');
 enqueue($standby, q('dumped last'), 'restored', 'renamed');
