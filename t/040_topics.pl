@@ -37,6 +37,16 @@ sub lines
 	return split /\n/, $node->safe_psql('postgres', $sql);
 }
 
+# End the open transaction, and wait until readers know.
+sub end_transaction
+{
+	my ($topic, $end) = @_;
+
+	$txn->ok($end);
+	KafkaFdw::Test->wait_for_markers($node, $topic);
+	return;
+}
+
 # Have a producer make one transaction of some values in partition 0, and end it.
 sub transaction
 {
@@ -44,7 +54,7 @@ sub transaction
 
 	$txn->ok('begin');
 	$txn->ok("send $topic 0 k $_") for @values;
-	$txn->ok($end);
+	end_transaction($topic, $end);
 	return;
 }
 
@@ -149,7 +159,7 @@ foreach my $i (1 .. 4)
 {
 	$txn->ok('begin');
 	$txn->ok("fill $topic 0 500 aborted");
-	$txn->ok('abort');
+	end_transaction($topic, 'abort');
 }
 shows($topic, 'two thousand aborted messages after that', 'kafka', 11 .. 13);
 transaction($topic, 'commit', 1 .. 2);
@@ -170,9 +180,7 @@ is($node->safe_psql('postgres', "SET kafka_fdw.max_scan_messages = 1000;
 
 $topic = make_topic('markers', 1);
 transaction($topic, 'commit', 1);
-$txn->ok('begin');
-$txn->ok("send $topic 0 k a");
-$txn->ok('commit');
+transaction($topic, 'commit', 'a');
 is($node->safe_psql('postgres', "SELECT kafka_delete_records('$topic', 0, 3)"), '3', 'all deleted');
 shows($topic, 'a marker alone', 'kafka');
 shows($topic, 'a marker alone, read_uncommitted', 'dirty');
@@ -203,15 +211,20 @@ $txn->ok('abort');
 ok($node->poll_query_until('postgres', 'SELECT max("offset") >= 10 FROM open'), 'it was aborted');
 shows($topic, 'that one aborted', 'kafka', 0 .. 6, 10);
 
-# A tail waits behind it, and shows what was hidden when it ends.
+# A tail waits behind it, and shows what was hidden when it ends. When it has shown what is in the other
+# partition it knows where each of them ends.
+$topic = make_topic('open_tail', 2);
 my $tail = KafkaFdw::Test->session($node, fetch_count => 1);
 $node->safe_psql('postgres', qq{CREATE FOREIGN TABLE open_tail ("offset" bigint, value text)
-	SERVER kafka OPTIONS (topic '$topic', start_offset 'newest', wait_timeout '-1')});
+	SERVER kafka OPTIONS (topic '$topic', start_offset '{"0": "newest", "1": -1}', wait_timeout '-1')});
+$plain->ok("send $topic 0 k before");
+$plain->ok("send $topic 1 k first");
 $txn->ok('begin');
 $txn->ok("send $topic 0 k hidden");
 $tail->send('SELECT value FROM open_tail');
+$tail->wait_for(qr/^first$/m);
 $tail->wait_until_waiting;
-is($tail->stdout, '', 'a tail shows nothing of an open transaction');
+is($tail->stdout, 'first', 'a tail shows nothing of an open transaction');
 $txn->ok('commit');
 $tail->wait_for(qr/^hidden$/m);
 pass('and shows it once it is committed');
@@ -220,7 +233,9 @@ $txn->ok("send $topic 0 k never");
 $txn->ok('abort');
 $plain->ok("send $topic 0 k after");
 $tail->wait_for(qr/^after$/m);
-is($tail->stdout, "hidden\nafter", 'and never an aborted one');
+is($tail->stdout, "first\nhidden\nafter", 'and never an aborted one');
+# Between two rows psql asks for the next, and there is nothing to cancel.
+$tail->wait_until_waiting;
 $tail->cancel;
 $tail->wait_for_error(qr/canceling statement/);
 $tail->quit;
@@ -273,7 +288,7 @@ $plain->ok("fill $topic 0 150000 v");
 $plain->ok("fill $topic 1 10 v");
 $txn->ok('begin');
 $txn->ok("fill $topic 0 20000 aborted");
-$txn->ok('abort');
+end_transaction($topic, 'abort');
 is($node->safe_psql('postgres', qq{SELECT partition, count(*), min("offset"), max("offset")
 	FROM kafka_read('$topic', '-140000', max_messages => NULL) GROUP BY 1 ORDER BY 1}),
 	"0|140000|10000|149999\n1|10|0|9", 'a long way back');
