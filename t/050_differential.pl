@@ -411,7 +411,7 @@ foreach my $i (0 .. 19)
 }
 push @commands, 'begin', "fill $run.gaps 2 5 open", 'quit';
 my ($answers, $log) = ('', '');
-IPC::Run::run([ $ktxn, $bootstrap, "$run.ktxn" ],
+IPC::Run::run([ $ktxn, $bootstrap, "$run.ktxn", 'transaction.timeout.ms=900000' ],
 	'<', \join('', map { "$_\n" } @commands), '>', \$answers, '2>', \$log)
   && $answers !~ /error/
   or die "ktxn failed: $log$answers";
@@ -449,7 +449,7 @@ $node->safe_psql('postgres', q{
 
 # One session runs all of it: for each query what EXPLAIN says, then both answers, each under a line
 # that can be found again.
-my $script = "\\set ON_ERROR_STOP off\nSET statement_timeout = '60s';\n";
+my $script = "\\set ON_ERROR_STOP off\nSET statement_timeout = '10min';\n";
 my @queries;
 foreach my $i (1 .. $nqueries)
 {
@@ -483,7 +483,7 @@ foreach my $i (1 .. $nqueries)
 		$script .= "\\echo == $i $source\n$query;\n";
 		$script .= "DEALLOCATE q;\n" if @given;
 	}
-	$script .= "RESET ALL;\nSET statement_timeout = '60s';\n";
+	$script .= "RESET ALL;\nSET statement_timeout = '10min';\n";
 	push @queries,
 	  {
 		table => $table,

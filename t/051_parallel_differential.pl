@@ -163,7 +163,7 @@ sub query
 
 my $alone = 'SET max_parallel_workers_per_gather = 0;';
 my $forced = 'SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;';
-my $script = "\\set ON_ERROR_STOP off\nSET statement_timeout = '120s';\n";
+my $script = "\\set ON_ERROR_STOP off\nSET statement_timeout = '10min';\n";
 my @queries;
 
 foreach my $i (1 .. $nqueries)
@@ -186,7 +186,7 @@ foreach my $i (1 .. $nqueries)
 
 	$script .= "$alone\n\\echo == $i alone\n$query;\nRESET max_parallel_workers_per_gather;\n"
 	  . "$forced $settings\n\\echo == $i explain\nEXPLAIN (COSTS OFF) $query;\n"
-	  . "\\echo == $i shared\n$query;\nRESET ALL;\nSET statement_timeout = '120s';\n";
+	  . "\\echo == $i shared\n$query;\nRESET ALL;\nSET statement_timeout = '10min';\n";
 	push @queries, "$settings\n$query;";
 }
 $script .= "\\echo == end\n";
