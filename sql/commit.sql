@@ -236,7 +236,7 @@ RESET kafka_fdw.max_pending_size;
 -- The option's words, and the server's commit_timeout.
 SELECT sqlstate, message, hint FROM try($$ALTER FOREIGN TABLE held OPTIONS (SET delivery 'later')$$);
 SELECT sqlstate, message, detail FROM try($$ALTER SERVER kafka OPTIONS (ADD commit_timeout '0')$$);
-ALTER SERVER kafka OPTIONS (ADD commit_timeout '3s');
+ALTER SERVER kafka OPTIONS (ADD commit_timeout '30s');
 SELECT kafka_send_on_commit(:'t', 'with a timeout');
 ALTER SERVER kafka OPTIONS (DROP commit_timeout);
 SELECT * FROM news();

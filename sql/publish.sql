@@ -48,13 +48,14 @@ DELETE FROM orders WHERE id = 1;
 TRUNCATE orders;
 SELECT * FROM waiting();
 ROLLBACK;
+SELECT pg_current_wal_insert_lsn() AS before \gset
 BEGIN;
 INSERT INTO orders VALUES (1, 'x', 1);
 SELECT json_object_keys(convert_from(value, 'UTF8')::json) FROM kafka_outbox;
 SELECT key, CASE WHEN key LIKE 'ts\__s' THEN 'a time' ELSE value::text END
 FROM json_each((SELECT convert_from(value, 'UTF8')::json -> 'source' FROM kafka_outbox)) WHERE key NOT IN ('txId', 'lsn', 'db');
 SELECT (v -> 'source' ->> 'txId')::xid8 = pg_current_xact_id() AS "txId",
-       (v -> 'source' ->> 'lsn')::numeric BETWEEN pg_current_wal_insert_lsn() - '0/0' - 1e5 AND pg_current_wal_insert_lsn() - '0/0' AS lsn,
+       (v -> 'source' ->> 'lsn')::numeric BETWEEN :'before'::pg_lsn - '0/0' AND pg_current_wal_insert_lsn() - '0/0' AS lsn,
        v -> 'source' ->> 'db' = current_database() AS db,
        (v -> 'source' ->> 'ts_us')::numeric = extract(epoch FROM now()) * 1000000 AS ts_us,
        (v -> 'source' ->> 'ts_ms')::numeric = trunc(extract(epoch FROM now()) * 1000) AS ts_ms,

@@ -83,10 +83,11 @@ CREATE SERVER together FOREIGN DATA WRAPPER kafka_fdw
     OPTIONS (brokers :'bootstrap', linger_ms '14min', message_timeout_ms '15min',
              message_max_bytes '100MB', fetch_max_bytes '200MB', receive_message_max_bytes '300MB',
              queued_max_messages_kbytes '500MB');
-SET kafka_fdw.max_timeout = '1s';
+SET kafka_fdw.max_timeout = '1min';
 SET kafka_fdw.max_buffer_size = '16MB';
 SELECT count(*) FROM kafka_read(:'t', server => 'together');
 -- A linger of 999 ms leaves a message of 1 s little time: it may be sent or not, but a producer is made.
+SET kafka_fdw.max_timeout = '1s';
 SELECT coalesce(sqlstate LIKE '08%', true) AS made
 FROM try(format('SELECT kafka_send(%L, ''cut'', server => ''together'')', :'t'));
 RESET kafka_fdw.max_timeout;

@@ -161,7 +161,7 @@ DROP FOREIGN TABLE ends_limit;
 
 -- A tail reads on as messages come: here the session sends them itself between two fetches.
 CREATE FOREIGN TABLE ends_tail (partition int, "offset" bigint, value text)
-    SERVER kafka OPTIONS (topic :'l', start_offset '{"0": -1, "1": "newest"}', wait_timeout '10s');
+    SERVER kafka OPTIONS (topic :'l', start_offset '{"0": -1, "1": "newest"}', wait_timeout '1min');
 BEGIN;
 DECLARE c CURSOR FOR SELECT * FROM ends_tail;
 FETCH 1 FROM c;
@@ -188,7 +188,7 @@ SELECT kafka_send(:'l', 'too late', partition => 0);
 FETCH ALL FROM c;
 COMMIT;
 -- So is what a condition leaves, where that begins beyond the end.
-ALTER FOREIGN TABLE ends_tail OPTIONS (SET wait_timeout '10s', DROP end_offset,
+ALTER FOREIGN TABLE ends_tail OPTIONS (SET wait_timeout '1min', DROP end_offset,
     SET start_offset '{"0": -1, "1": 0}');
 BEGIN;
 DECLARE c CURSOR FOR SELECT * FROM ends_tail WHERE partition = 0 OR "offset" >= 20;
