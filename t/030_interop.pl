@@ -863,7 +863,7 @@ foreach my $client (@clients)
 				map { { value => "$client-$end-$_", headers => [] } } 1 .. 2);
 		}
 	}
-	KafkaFdw::Test->wait_for_markers($node, $topic, server => 'kafka_none');
+	KafkaFdw::Test->settle($node, $topic, 'kafka_none');
 	is( sql("$values $committed"),
 		'sarama-commit-1 sarama-commit-2 confluent-commit-1 confluent-commit-2',
 		'read_committed: what Go clients committed');

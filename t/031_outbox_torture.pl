@@ -149,7 +149,7 @@ ok($node->poll_query_until('postgres', 'SELECT NOT EXISTS (SELECT FROM kafka_out
   or diag $node->safe_psql('postgres', 'SELECT * FROM kafka_relays');
 note sprintf 'it took %.1f s more', time - $waited;
 
-KafkaFdw::Test->wait_for_markers($node, $topic);
+KafkaFdw::Test->settle($node, $topic);
 my $expected = $node->safe_psql('postgres', 'SELECT count(*) FROM expected');
 cmp_ok($expected, '>', 50, "$expected changes were committed");
 is($node->safe_psql('postgres', 'SELECT count(*), count(DISTINCT value) FROM t'), "$expected|$expected",

@@ -34,7 +34,7 @@ sub arrived
 {
 	my ($node, $like, $server) = @_;
 
-	KafkaFdw::Test->wait_for_markers($node, $topic, server => $server);
+	KafkaFdw::Test->settle($node, $topic, $server);
 	return $node->safe_psql('postgres', "SELECT string_agg(value, ' ' ORDER BY value) FROM t WHERE value LIKE '$like%'");
 }
 

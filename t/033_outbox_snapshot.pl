@@ -92,7 +92,7 @@ note "rows were looked at $looks times";
 # To be sent, and to be emptied.
 cmp_ok($looks, '<', 4 * $rows, 'no row is looked at again and again');
 is(sent(), $rows, 'each row is sent once');
-KafkaFdw::Test->wait_for_markers($node, $topic);
+KafkaFdw::Test->settle($node, $topic);
 is($node->safe_psql('postgres', qq{SELECT count(*) FROM kafka_read('$topic', max_messages => $rows + 1, server => 'kafka')}),
 	$rows, 'and is in the topic');
 $old->query('COMMIT');

@@ -50,7 +50,7 @@ $locker->query('COMMIT');
 $writer->finish;
 is($writer->stderr, '', 'which it does');
 wait_for_empty_outbox('another relay sends');
-KafkaFdw::Test->wait_for_markers($node, $topic);
+KafkaFdw::Test->settle($node, $topic);
 is(sql("SELECT string_agg(value, ' ' ORDER BY value) FROM kafka_read('$topic', server => 'kafka')"), 'a b c first found',
 	'each message once');
 
@@ -82,7 +82,7 @@ KafkaFdw::Test->becomes_true($node, q{SELECT last_error LIKE 'could not learn wh
 is(relay('state, waiting'), 'waiting|1', 'cannot see it, and waits');
 $other->ok('commit');
 wait_for_empty_outbox('when it can');
-KafkaFdw::Test->wait_for_markers($node, $topic);
+KafkaFdw::Test->settle($node, $topic);
 is(sql("SELECT count(*) FROM kafka_read('$topic', server => 'kafka') WHERE value = 'in doubt'"), '1', 'it was sent once');
 $other->quit;
 

@@ -26,7 +26,7 @@ sub wait_for_empty_outbox
 
 	KafkaFdw::Test->becomes_true($node, 'SELECT NOT EXISTS (SELECT FROM kafka_outbox)', "the outbox becomes empty: $what",
 		'kafka_relays');
-	KafkaFdw::Test->wait_for_markers($node, $_) foreach @topics;
+	KafkaFdw::Test->settle($node, $_) foreach @topics;
 	return;
 }
 
@@ -99,7 +99,7 @@ cmp_ok($peak, '<', 300_000, 'a relay reads no more of them at once than it sends
 
 sub transactions
 {
-	KafkaFdw::Test->wait_for_markers($node, '_kafka_fdw_relay');
+	KafkaFdw::Test->settle($node, '_kafka_fdw_relay');
 	return sql(q{SELECT count(*) FROM kafka_read('_kafka_fdw_relay', max_messages => 100000, server => 'kafka')});
 }
 

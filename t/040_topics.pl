@@ -43,7 +43,7 @@ sub end_transaction
 	my ($topic, $end) = @_;
 
 	$txn->ok($end);
-	KafkaFdw::Test->wait_for_markers($node, $topic);
+	KafkaFdw::Test->settle($node, $topic);
 	return;
 }
 

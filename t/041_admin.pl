@@ -257,7 +257,7 @@ $txn->ok("fill $topic 2 3 open");
 is((sql_lag($simple))[1], "$simple|$topic|2|4|13|9|||", 'what an open transaction holds back is behind');
 same_lag($simple, 'for Kafka too');
 $txn->ok('abort');
-KafkaFdw::Test->wait_for_markers($node, $topic);
+KafkaFdw::Test->settle($node, $topic);
 
 like(error_of("SELECT * FROM kafka_group_lag('" . ($group =~ s/group/gruop/r) . "')"),
 	qr/42704: .*\nHINT:  Perhaps you meant the group "\Q$group\E"\./, 'a misspelt group');

@@ -102,7 +102,7 @@ sub aborted
 	$txn->ok('begin');
 	$txn->ok("fill $topic $partition $count aborted");
 	$txn->ok('abort');
-	KafkaFdw::Test->wait_for_markers($node, $topic);
+	KafkaFdw::Test->settle($node, $topic);
 	return;
 }
 

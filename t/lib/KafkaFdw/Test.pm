@@ -134,16 +134,16 @@ sub becomes_true
 	return;
 }
 
-# Wait until a reader of what is committed sees all of a topic, in which no transaction is open. Kafka writes the
-#  marker that ends a transaction a moment after its end was answered. Options: "server", "dbname".
-sub wait_for_markers
+# Wait until what Kafka's transactions have sent to a topic is to be read: the markers that end them are
+# written a moment after the sender has been told that they are committed, or aborted.
+sub settle
 {
-	my ($class, $node, $topic, %options) = @_;
-	my $server = $options{server} // 'kafka';
+	my ($class, $node, $topic, $server) = @_;
 
-	$node->poll_query_until($options{dbname} // 'postgres',
+	$server //= 'kafka';
+	$node->poll_query_until('postgres',
 		"SELECT bool_and(committed_end = high) FROM kafka_partitions('$topic', '$server')")
-	  or die "a transaction is open in topic $topic";
+	  or die "a transaction of topic $topic does not end";
 	return;
 }
 
