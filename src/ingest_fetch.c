@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "storage/lmgr.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -94,6 +95,8 @@ KafkaFetcherIsStale(const KafkaFetcher *fetcher)
 	KafkaTable *now;
 
 	LockRelationOid(before->relid, AccessShareLock);
+	if (get_rel_name(before->relid) == NULL)
+		return true;
 	now = KafkaOptionGetTable(before->relid, before->server->userid);
 	return (!fetcher->headers && KafkaOptionMayShowHeaders(before->relid)) ||
 		strcmp(before->topic, now->topic) != 0 ||

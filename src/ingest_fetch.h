@@ -47,8 +47,8 @@ extern KafkaFetcher *KafkaFetcherOpen(MemoryContext parent, Oid relid, Oid useri
 extern void KafkaFetcherClose(KafkaFetcher *fetcher);
 
 /*
- * True where the table's options, its server or the user mapping have become others, or it shows headers
- * that were not fetched. If not, it stays so until the transaction ends, as far as the table goes.
+ * True where the table's options, its server or the user mapping have become others, it shows headers that
+ * were not fetched, or is gone. If not, it stays so until the transaction ends, as far as the table goes.
  */
 extern bool KafkaFetcherIsStale(const KafkaFetcher *fetcher);
 

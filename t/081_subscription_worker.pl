@@ -187,6 +187,18 @@ wait_for(q{SELECT state = 'stopped' AND last_error LIKE 'the source of subscript
 	'so does a dropped source, by itself');
 sql(q{SELECT kafka_unsubscribe('s')});
 
+# One that is dropped while a batch gathers: that is full with the second message.
+sql(qq{
+	CREATE FOREIGN TABLE t_in (value text) SERVER kafka OPTIONS (topic '$topic');
+	SELECT kafka_subscribe('s', 't_in', 't', start_offset => 'newest', batch_size => 2, batch_timeout => '1 hour');
+	SELECT kafka_send('$topic', 'first of two', server => 'kafka')});
+wait_for(q{SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'kafka_fdw subscription s'}, 'one that gathers');
+sql('DROP FOREIGN TABLE t_in');
+sql(qq{SELECT kafka_send('$topic', 'second of two', server => 'kafka')});
+wait_for(q{SELECT state = 'stopped' FROM kafka_subscriptions}, 'a source that is dropped under a batch');
+like(error('s'), qr/^the source of subscription "s" does not exist any more/, 'stops it for the same reason');
+sql(q{SELECT kafka_unsubscribe('s')});
+
 #----------------------------------------------------------------------
 # Rights
 #----------------------------------------------------------------------
