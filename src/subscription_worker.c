@@ -165,9 +165,31 @@ read_catalogue(const Worker *worker, bool again)
 	return subscription;
 }
 
+/* Holding the lock, be the process that the catalogue has for this worker. */
+static void
+enter(Worker *worker)
+{
+	KafkaSubscription *subscription;
+
+	StartTransactionCommand();
+	MemoryContextSwitchTo(worker->cycle_context);
+	subscription = read_catalogue(worker, false);
+	if (kafka_subscription_is_wanted(subscription))
+	{
+		char	   *name = psprintf("kafka_fdw subscription %s", subscription->name);
+
+		if (subscription->workers > 1)
+			name = psprintf("%s %d/%d", name, worker->number + 1, subscription->workers);
+		worker->failing = kafka_subscription_enter(worker->id, worker->number);
+		SetConfigOption("application_name", name, PGC_SUSET, PGC_S_OVERRIDE);
+	}
+	CommitTransactionCommand();
+}
+
 /*
  * There is nothing to do any more. Who resumes the subscription now starts a worker, which ends if
- * it cannot get the lock: so let go of it, and look once more.
+ * it cannot get the lock: so let go of it, and look once more. Where this worker goes on after all,
+ * another one may have come and gone in between, and have left the catalogue without a process.
  */
 static void
 end_unless_wanted(Worker *worker)
@@ -188,6 +210,7 @@ end_unless_wanted(Worker *worker)
 	CommitTransactionCommand();
 	if (!take_running_lock(worker->id, worker->number, LOCK_TRIES))
 		proc_exit(0);
+	enter(worker);
 }
 
 /* ------------------------------------------------------------------------
@@ -605,7 +628,6 @@ kafka_subscription_main(Datum arg)
 {
 	KafkaSubscriptionArguments arguments;
 	Worker	   *worker;
-	KafkaSubscription *subscription;
 
 	memcpy(&arguments, MyBgworkerEntry->bgw_extra, sizeof(arguments));
 	pqsignal(SIGTERM, die);
@@ -626,19 +648,7 @@ kafka_subscription_main(Datum arg)
 	worker->batch = KafkaIngestBatchCreate(TopMemoryContext);
 	worker->reload = true;
 
-	StartTransactionCommand();
-	MemoryContextSwitchTo(worker->cycle_context);
-	subscription = read_catalogue(worker, false);
-	if (kafka_subscription_is_wanted(subscription))
-	{
-		char	   *name = psprintf("kafka_fdw subscription %s", subscription->name);
-
-		if (subscription->workers > 1)
-			name = psprintf("%s %d/%d", name, worker->number + 1, subscription->workers);
-		worker->failing = kafka_subscription_enter(worker->id, worker->number);
-		SetConfigOption("application_name", name, PGC_SUSET, PGC_S_OVERRIDE);
-	}
-	CommitTransactionCommand();
+	enter(worker);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	worker_loop(worker);
 }
