@@ -474,9 +474,12 @@ cycle(Worker *worker)
 		store(worker);
 	else
 	{
-		/* Kafka answers again; what could not be stored was not tried again, as there is nothing. */
+		/*
+		 * Kafka answers again; what could not be stored was not tried again, as there is nothing.
+		 * Who was woken cannot tell.
+		 */
 		worker->reload = true;
-		if (worker->failing)
+		if (worker->failing && !is_woken())
 		{
 			begin_transaction();
 			kafka_subscription_note_retry(worker->id, worker->number, NULL, NULL);
