@@ -250,10 +250,12 @@ KafkaGroupFlush(KafkaGroup *group, int timeout_ms)
 		int64		left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), ends);
 
 		(void) KafkaGroupServe(group);
-		if (group->failure || left <= 0)
+		if (group->failure)
 			return false;
 		if (!group->dirty && !group->waiting)
 			return true;
+		if (left <= 0)
+			return false;
 		(void) KafkaConnectionWait(group->handle,
 								   group->waiting ? left : Min(left, KafkaGroupDue(group)));
 	}

@@ -42,7 +42,7 @@
 #define NAP 5000				/* ms to wait for a message before the catalogue is looked at
 								 * again */
 #define LOOK_INTERVAL 10000		/* ms between looks at the topic's partitions and their ends */
-#define LAST_COMMIT 2000		/* ms for the group's offsets when there is nothing to do any more */
+#define LAST_COMMIT 5000		/* ms for the group's offsets when there is nothing to do any more */
 #define LOCK_TRIES 20			/* for the lock of a worker that is ending ... */
 #define LOCK_NAP 50				/* ... ms between them */
 
