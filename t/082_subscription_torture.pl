@@ -43,13 +43,24 @@ $session->send(q{DO $$
 		END LOOP;
 	END $$});
 
+# Ask until there is an answer: a server of which a process was killed may not know that it has crashed.
+sub ask
+{
+	my ($sql) = @_;
+	my $answer;
+
+	KafkaFdw::Test->wait_until(sub { return $node->psql('postgres', $sql, stdout => \$answer) == 0; })
+	  or die "no answer: $sql";
+	return $answer;
+}
+
 sub progress
 {
 	my ($last) = @_;
 
 	$node->poll_query_until('postgres', "SELECT min(n) > $last FROM (SELECT sum(next_offset) AS n FROM kafka_subscription_offset GROUP BY subscription) x")
-	  or die 'no progress: ' . $node->safe_psql('postgres', 'SELECT * FROM kafka_subscriptions');
-	return $node->safe_psql('postgres', 'SELECT min(n) FROM (SELECT sum(next_offset) AS n FROM kafka_subscription_offset GROUP BY subscription) x');
+	  or die 'no progress: ' . ask('SELECT * FROM kafka_subscriptions');
+	return ask('SELECT min(n) FROM (SELECT sum(next_offset) AS n FROM kafka_subscription_offset GROUP BY subscription) x');
 }
 
 my $done = progress(0);
@@ -59,10 +70,8 @@ for my $round (1 .. 12)
 
 	if ($what == 1 || $what == 3)
 	{
-		my $pid = $node->safe_psql('postgres', "SELECT unnest(pids) FROM kafka_subscriptions ORDER BY random() LIMIT 1");
-		kill 'KILL', $pid if $pid;
 		# The server restarts everything.
-		$node->poll_query_until('postgres', 'SELECT true') or die 'the server does not come back';
+		KafkaFdw::Test->kill_process($node, ask('SELECT unnest(pids) FROM kafka_subscriptions ORDER BY random() LIMIT 1'));
 	}
 	elsif ($what == 2)
 	{

@@ -12,6 +12,7 @@
 #	my $text = KafkaFdw::Test->kafka_tool('org.apache.kafka.tools.TopicCommand', '--list', ...);
 #	my $before = KafkaFdw::Test->counters($pid);			threads, descriptors, memory
 #	KafkaFdw::Test->start_killed($node);					after $node->kill9
+#	KafkaFdw::Test->kill_process($node, $pid);				kill -9 one of a server's processes
 #
 # Tests that do not hurt a broker use the shared one, whose address is in KAFKA_BOOTSTRAP; a test that
 # is run without it starts its own. "make prove_installcheck" sets the paths; by hand it is
@@ -198,6 +199,21 @@ sub start_killed
 			undef $node->{_pid};	# of the dead, read from its file again
 			return $node->start(fail_ok => 1);
 		}) or die 'the server does not start again';
+	return;
+}
+
+# kill -9 a process of a server with restart_after_crash, and wait until the server has noticed, and come back:
+# for a moment it answers as if nothing had happened.
+sub kill_process
+{
+	my ($class, $node, $pid) = @_;
+	my $checkpointer = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'};
+	my $before;
+
+	$class->wait_until(sub { return $node->psql('postgres', $checkpointer, stdout => \$before) == 0 && $before; })
+	  or die 'the server does not answer';
+	die "there is no process to be killed" if !$pid || kill('KILL', $pid) != 1;
+	$node->poll_query_until('postgres', "SELECT ($checkpointer) <> $before") or die 'the server does not come back';
 	return;
 }
 
