@@ -61,8 +61,12 @@ foreach my $encoding ('LATIN1', 'SQL_ASCII')
 	like($sql->('SELECT encode(value, \'hex\') FROM bytes ORDER BY "offset" DESC LIMIT 1'), qr/$wire_e.*$wire_u/, "$encoding: json on the wire");
 	$sql->("SELECT kafka_publish_table('published', '$topic', format => 'row', delivery => 'commit'); INSERT INTO published VALUES (1, '$u')");
 	like($last->(), qr/$wire_e.*$wire_u/, "$encoding: a published row");
-	$sql->("SELECT kafka_unpublish_table('published', '$topic'); SELECT kafka_publish_table('published', '$topic'); INSERT INTO published VALUES (2, '$u')");
+	$sql->("SELECT kafka_unpublish_table('published', '$topic'); SELECT kafka_publish_table('published', '$topic')");
+	my $before = $sql->('SELECT max("offset") FROM bytes');
+	$sql->("INSERT INTO published VALUES (2, '$u')");
 	ok($node->poll_query_until($db, q{SELECT count(*) = 0 FROM kafka_outbox}), "$encoding: the relay has sent");
+	# A transaction that is committed is to be seen when its marker is in the topic.
+	$node->poll_query_until($db, qq{SELECT max("offset") > $before FROM bytes}) or die 'the message is not in the topic';
 	like($last->(), qr/$wire_e.*$wire_u/, "$encoding: through the outbox");
 
 	# Into a table

@@ -75,6 +75,8 @@ wait_for($new, 'SELECT count(*) = 120 FROM t', 'adopted, the subscription goes o
 is($new->safe_psql('postgres', 'SELECT count(DISTINCT (partition, "offset")), count(DISTINCT value) FROM t'), '120|120', 'with every message once');
 $new->safe_psql('postgres', q{SELECT kafka_relay_start('kafka'); INSERT INTO published VALUES (4)});
 wait_for($new, 'SELECT count(*) = 0 FROM kafka_outbox', 'the relay goes on, too');
+# A transaction that is committed is to be seen when its marker is in the topic.
+$new->poll_query_until('postgres', 'SELECT count(*) >= 4 FROM t_out') or die 'the changes are not in the topic';
 is($new->safe_psql('postgres', q{SELECT string_agg(value, ' ' ORDER BY "offset") FROM t_out}),
 	'{"id":1} {"id":2} {"id":3} {"id":4}', 'with every change once');
 

@@ -40,13 +40,25 @@ my $txn = KafkaFdw::Test->tool('ktxn', $broker->bootstrap, "$topic.a");
 my $other = KafkaFdw::Test->tool('ktxn', $broker->bootstrap, "$topic.b");
 my $committed = 0;
 my $aborted = 0;
+my @end = (0, 0);				# of each partition, once what is open has ended
+
+# Fill a partition in a transaction, which ends with a marker: that is in the topic a moment after the
+# transaction has ended.
+sub fill
+{
+	my ($session, $partition, $count, $value) = @_;
+
+	$session->ok("fill $topic $partition $count $value");
+	$end[$partition] += $count + 1;
+	return;
+}
 
 sub transaction
 {
 	my ($what, $count, $value) = @_;
 
 	$txn->ok('begin');
-	$txn->ok("fill $topic $_ $count $value") foreach 0, 1;
+	fill($txn, $_, $count, $value) foreach 0, 1;
 	$txn->ok($what);
 	$what eq 'commit' ? ($committed += 2 * $count) : ($aborted += 2 * $count);
 	return;
@@ -56,8 +68,10 @@ sub transaction
 sub all_taken
 {
 	my ($when) = @_;
-	my $ends = sql("SELECT string_agg(high::text, ',' ORDER BY partition) FROM kafka_partitions('$topic', 'kafka')");
+	my $ends = join ',', @end;
 
+	becomes("SELECT string_agg(high::text, ',' ORDER BY partition) FROM kafka_partitions('$topic', 'kafka')", $ends,
+		"$when: the markers are there");
 	for my $round (1 .. 100)
 	{
 		sql("CALL kafka_ingest('hand')");
@@ -89,10 +103,10 @@ all_taken('aborted at the end');
 
 # An open transaction holds back what comes behind it in its partition, and nothing else.
 $other->ok('begin');
-$other->ok("fill $topic 0 10 yes, open");
+fill($other, 0, 10, 'yes, open');
 $txn->ok('begin');
-$txn->ok("fill $topic 0 10 yes, behind it");
-$txn->ok("fill $topic 1 10 yes, beside it");
+fill($txn, 0, 10, 'yes, behind it');
+fill($txn, 1, 10, 'yes, beside it');
 $txn->ok('commit');
 becomes(q{SELECT count(*) FROM u WHERE value LIKE 'yes, open%' OR value LIKE 'yes, be%'}, 30, 'without isolation nothing is held back');
 becomes("SELECT count(*) FROM $_ WHERE value LIKE 'yes, beside%'", 10, "$_: the other partition goes on") foreach qw(t small);
@@ -102,7 +116,7 @@ is(sql("SELECT count(*) FROM $_ WHERE value LIKE 'yes, behind%' OR value LIKE 'y
 sql("SELECT kafka_pause('t')");
 sql("SELECT kafka_resume('t')");
 $txn->ok('begin');
-$txn->ok("fill $topic 1 10 yes, later");
+fill($txn, 1, 10, 'yes, later');
 $txn->ok('commit');
 becomes("SELECT count(*) FROM $_ WHERE value LIKE 'yes, later%'", 10, "$_: the other partition goes on after a restart") foreach qw(t small);
 is(sql("SELECT count(*) FROM t WHERE value LIKE 'yes, behind%' OR value LIKE 'yes, open%'"), 0, 'and the one with the open transaction does not');
@@ -112,9 +126,9 @@ all_taken('after the open one was committed');
 
 # The same where it is aborted.
 $other->ok('begin');
-$other->ok("fill $topic 1 10 no, open");
+fill($other, 1, 10, 'no, open');
 $txn->ok('begin');
-$txn->ok("fill $topic 1 10 yes, behind that");
+fill($txn, 1, 10, 'yes, behind that');
 $txn->ok('commit');
 becomes(q{SELECT count(*) FROM u WHERE value LIKE 'no, open%' OR value LIKE '%behind that%'}, 20, 'both are in the topic');
 is(sql(q{SELECT count(*) FROM t WHERE value LIKE '%behind that%'}), 0, 'and are waited for');
