@@ -20,6 +20,16 @@ sub wait_for { return KafkaFdw::Test->becomes_true($node, @_[ 0, 1 ], 'kafka_sub
 
 sub error { my ($name) = @_; return sql("SELECT last_error FROM kafka_subscriptions WHERE name = '$name'"); }
 
+# A worker that has not heard of it yet would go on with what it has fetched, were it resumed.
+sub pause
+{
+	my ($name) = @_;
+
+	sql("SELECT kafka_pause('$name')");
+	wait_for(q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'kafka_fdw subscription'}, 'paused, the worker ends');
+	return;
+}
+
 #----------------------------------------------------------------------
 # Dead letters
 #----------------------------------------------------------------------
@@ -49,7 +59,8 @@ is(sql(qq{SELECT count(*) FROM kafka_dead_letters d JOIN kafka_read('$topic', ma
 	ON r.partition = d.partition AND r."offset" = d."offset" AND convert_from(d.value, 'UTF8') = r.value AND d."timestamp" = r."timestamp"
 	WHERE subscription = 'n'}), '4', 'at the position that it says');
 is(sql(q{SELECT lag, batches, rows FROM kafka_subscriptions WHERE name = 'n'}), '0|1|2997', 'they are behind it');
-wait_for(q{SELECT count(*) = 2997 FROM child}, 'a worker does the same');
+wait_for(q{SELECT (SELECT count(*) FROM child) = 2997 AND count(*) = 4 FROM kafka_dead_letters WHERE subscription = 'child'},
+	'a worker does the same');
 like(sql(q{SELECT error FROM kafka_dead_letters WHERE subscription = 'child' AND value = '9999'}),
 	qr/violates foreign key constraint.*Key \(value\)=\(9999\)/, 'also for what is checked at the commit');
 is(sql(q{SELECT kafka_retry_dead_letters('child')}), '0', 'tried again, it fails again');
@@ -83,7 +94,7 @@ is(sql(q{SELECT partitions FROM kafka_subscriptions}), '3', 'and counted');
 # Messages that are gone
 #----------------------------------------------------------------------
 
-sql(q{SELECT kafka_pause('p')});
+pause('p');
 sql(qq{
 	SELECT count(kafka_send('$topic.p', 'lost', partition => 1, server => 'kafka')) FROM generate_series(1, 10);
 	SELECT kafka_delete_records('$topic.p', 1, 8, server => 'kafka');
@@ -96,7 +107,7 @@ wait_for(q{SELECT count(*) = 3 FROM p WHERE value = 'lost'}, 'sent behind them, 
 sql(q{SELECT kafka_unsubscribe('p'); TRUNCATE p});
 sql(q{SELECT kafka_subscribe('w', 'p_in', 'p', on_data_loss => 'warning')});
 wait_for(q{SELECT count(*) = 3 FROM p WHERE value = 'lost'}, 'another one, which is told to go on');
-sql(q{SELECT kafka_pause('w')});
+pause('w');
 sql(qq{
 	SELECT count(kafka_send('$topic.p', 'more', partition => 1, server => 'kafka')) FROM generate_series(1, 10);
 	SELECT kafka_delete_records('$topic.p', 1, 15, server => 'kafka');
