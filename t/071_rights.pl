@@ -235,7 +235,7 @@ foreach my $by ('another session', 'the session itself')
 	$change->($create_mapping{alice});
 	all_work(1, "a mapping made by $by");
 
-	$change->("ALTER SERVER sasl OPTIONS (SET bootstrap_servers '127.0.0.1:1', ADD metadata_timeout '1s')");
+	$change->("ALTER SERVER sasl OPTIONS (SET bootstrap_servers '127.0.0.1:1', ADD metadata_timeout '3s')");
 	all_fail('0800[16]', qr/Connection refused/, "another address by $by");
 	$change->("ALTER SERVER sasl OPTIONS (SET bootstrap_servers '" . $broker->bootstrap('sasl_plaintext')
 		  . "', DROP metadata_timeout)");
