@@ -20,6 +20,7 @@
 #include "tool.h"
 
 #define TIMEOUT_MS 30000
+#define OPEN_MS "900000"		/* for an open transaction, which is what a broker admits at most */
 
 /* What became of the messages of the present command. */
 static struct
@@ -152,7 +153,10 @@ main(int argc, char **argv)
 	set(conf, "bootstrap.servers", argv[1]);
 	set(conf, "linger.ms", "0");
 	if (strcmp(argv[2], "-") != 0)
+	{
 		set(conf, "transactional.id", argv[2]);
+		set(conf, "transaction.timeout.ms", OPEN_MS);
+	}
 	for (int i = 3; i < argc; i++)
 	{
 		char	   *value = strchr(argv[i], '=');
