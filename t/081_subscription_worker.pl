@@ -97,6 +97,45 @@ wait_for("SELECT ($workers) = 0", 'unsubscribed, the worker ends');
 is(sql('SELECT count(*) FROM kafka_subscription_offset'), '0', 'and nothing is left of it');
 
 #----------------------------------------------------------------------
+# A worker that goes on after all
+#----------------------------------------------------------------------
+
+# It has let go of its lock, and is about to look for the last time; another one comes, and goes, and then
+# it is wanted again. Two sessions lock the catalogue by turns, so that each look of it is held up.
+my @holders = map { KafkaFdw::Test->session($node) } 1 .. 2;
+my $lock = 'LOCK TABLE kafka_subscription IN ACCESS EXCLUSIVE MODE';
+my $waits = q{SELECT count(*) FROM pg_locks WHERE relation = 'kafka_subscription'::regclass AND NOT granted};
+
+sql(q{TRUNCATE t; SELECT kafka_subscribe('w', 't_in', 't', start_offset => 'newest')});
+sql(q{INSERT INTO t_in (value) VALUES ('before')});
+wait_for('SELECT count(*) = 1 FROM t', 'a worker');
+my $old = sql('SELECT pid FROM kafka_subscriptions');
+$holders[0]->query("BEGIN; $lock; UPDATE kafka_subscription SET state = 'paused'");
+while (1)
+{
+	$node->poll_query_until('postgres', "SELECT ($waits AND pid = $old) = 1") or die 'it does not look';
+	last if sql("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = $old") eq '0';
+	$holders[1]->send("BEGIN; $lock");
+	$node->poll_query_until('postgres', "SELECT ($waits) = 2") or die 'nobody is next';
+	$holders[0]->query('COMMIT');
+	@holders = reverse @holders;
+}
+kill 'STOP', $old;
+$holders[0]->query(q{SELECT kafka_resume('w'); COMMIT});
+wait_for("SELECT pid <> $old FROM kafka_subscriptions", 'another one comes');
+my $new = sql('SELECT pid FROM kafka_subscriptions');
+sql(q{SELECT kafka_pause('w')});
+ok(KafkaFdw::Test->process_gone($new), 'and goes');
+sql(q{UPDATE kafka_subscription SET state = 'running'});
+kill 'CONT', $old;
+wait_for("SELECT pid = $old FROM kafka_subscriptions", 'the first one goes on, and is the one that is shown');
+sql(q{INSERT INTO t_in (value) VALUES ('after')});
+wait_for('SELECT count(*) = 2 FROM t', 'and reads');
+sql(q{SELECT kafka_unsubscribe('w')});
+wait_for("SELECT ($workers) = 0", 'it ends');
+$_->quit foreach @holders;
+
+#----------------------------------------------------------------------
 # How long a batch gathers
 #----------------------------------------------------------------------
 
