@@ -116,12 +116,11 @@ foreach my $how (qw(kill pause stop))
 	goes_on("$how, and back again");
 }
 
-# Leaders go back to where they belong, with every node up.
-my $leaders = "string_agg(leader::text, ',' ORDER BY partition) FROM kafka_partitions('$topic', 'impatient')";
-my $before = scalar_of($leaders);
+# Leaders go back to where they belong, with every node up. (A node that is too busy to say that it is alive has
+# lost some of its own meanwhile, and so it may be another number of them that moves.)
 KafkaFdw::Test->kafka_tool('org.apache.kafka.tools.LeaderElectionCommand',
 	'--bootstrap-server', $cluster->bootstrap, '--election-type', 'preferred', '--all-topic-partitions');
-await("'$before' <> $leaders", 'preferred leaders');
+await("bool_and(leader = replicas[1]) FROM kafka_partitions('$topic', 'impatient')", 'preferred leaders');
 goes_on('moved');
 
 # Two of three frozen: there is nobody to store a message. Then they are back.
