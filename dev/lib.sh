@@ -20,14 +20,17 @@ die()
 	exit 1
 }
 
-# Is there a process of this id that has not ended? A zombie has.
+# Is there a process of this id that has not ended? A zombie has, once none of its other threads is
+# left: they may hold its ports for a while after the first one has ended.
 alive()
 {
 	local stat
+	local threads
 
 	{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
 	stat=${stat##*) }
-	[ "${stat%% *}" != Z ]
+	threads=("/proc/$1/task/"[0-9]*)
+	[ "${stat%% *}" != Z ] || [ ${#threads[@]} -gt 1 ]
 }
 
 # Wait until no process of this id is left; at most so many tenths of a second.
