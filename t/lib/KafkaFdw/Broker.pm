@@ -8,6 +8,7 @@
 #	$broker->start;
 #	$broker->pause;				SIGSTOP
 #	$broker->resume;
+#	$broker->unread;			bytes of requests that have come and that it has not read
 #
 # It is ended and removed when the test ends, however it does.
 package KafkaFdw::Broker;
@@ -88,6 +89,21 @@ sub port
 	my ($self) = @_;
 
 	return $self->{bootstrap} =~ s/.*://r;
+}
+
+# Of a frozen one: all that has been sent to it since. (Java listens to addresses of both kinds.)
+sub unread
+{
+	my ($self) = @_;
+	my $port = sprintf '%04X', $self->port;
+	my $bytes = 0;
+
+	foreach my $line (map { split /\n/, PostgreSQL::Test::Utils::slurp_file($_) } glob '/proc/net/tcp /proc/net/tcp6')
+	{
+		# local address, remote address, state (established), tx_queue:rx_queue
+		$bytes += hex $1 if $line =~ /^\s*\d+: \w+:$port \w+:\w+ 01 \w+:(\w+) /;
+	}
+	return $bytes;
 }
 
 # The folder with its log and server.properties.

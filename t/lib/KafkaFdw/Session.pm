@@ -87,6 +87,8 @@ sub wait_for
 		die "timed out $state" if $self->{timer}->is_expired;
 		die "psql ended $state" if !$self->{run}->pumpable || !$self->{run}->pump;
 	}
+	# Where it runs out between two calls, the next one of IPC::Run returns with nothing read or written.
+	$self->{timer}->reset;
 	return $self->{$stream};
 }
 

@@ -174,18 +174,17 @@ sub kafka_tool
 	return $out;
 }
 
-# What a process of this user holds: a hash of threads, fds, and rss in kB.
+# What a process of this user holds: a hash of threads, fds, and rss in kB, that is of memory of its own.
+# Files do not count as descriptors: which tables' are open is PostgreSQL's affair.
 sub counters
 {
 	my ($class, $pid) = @_;
 	my $status = PostgreSQL::Test::Utils::slurp_file("/proc/$pid/status");
 	my ($threads) = $status =~ /^Threads:\s+(\d+)/m;
-	my ($rss) = $status =~ /^VmRSS:\s+(\d+)/m;
+	my ($rss) = $status =~ /^RssAnon:\s+(\d+)/m;
 
-	opendir(my $dir, "/proc/$pid/fd") or die "could not open /proc/$pid/fd: $!";
-	my $fds = grep { /^\d+$/ } readdir $dir;
+	my $fds = grep { (readlink($_) // '/') !~ m{^/} } glob "/proc/$pid/fd/*";
 
-	closedir $dir;
 	return { threads => $threads, fds => $fds, rss => $rss };
 }
 
@@ -226,6 +225,17 @@ sub end_sessions
 	$node->poll_query_until('postgres', qq{
 		SELECT count(pg_terminate_backend(pid)) = 0 FROM pg_stat_activity
 		WHERE query LIKE '$query' AND pid <> pg_backend_pid()}) or die 'the sessions do not end';
+	return;
+}
+
+# End those of a program that was killed, and wait until they have ended.
+sub end_sessions_of
+{
+	my ($class, $node, $application) = @_;
+
+	$node->poll_query_until('postgres', qq{
+		SELECT count(pg_terminate_backend(pid)) = 0 FROM pg_stat_activity
+		WHERE application_name = '$application'}) or die "the sessions of $application do not end";
 	return;
 }
 

@@ -72,6 +72,7 @@ sub _answer
 		die "$self->{name} does not answer: $self->{err}" if $self->{timer}->is_expired;
 		last if !$self->{run}->pump;
 	}
+	$self->{timer}->reset;
 	$self->{out} =~ s/^(.*)\n// or die "$self->{name} has ended: $self->{err}";
 	return $1;
 }
