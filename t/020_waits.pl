@@ -11,7 +11,7 @@ use Time::HiRes qw(time);
 
 # What "at once" may cost on a machine that is busy with other things. The point is that it ends:
 # nothing below would by itself, the timeouts being ten minutes.
-my $at_once = 5;
+my $at_once = 60;
 
 my $broker = KafkaFdw::Test->new_broker('frozen');
 my $node = KafkaFdw::Test->new_node('waits', $broker,
@@ -95,7 +95,7 @@ foreach my $case (@waits)
 	$session->wait_until_waiting if $ready !~ /BEGIN/;
 	$start = time;
 	$node->safe_psql('postgres', 'SELECT pg_terminate_backend(' . $session->pid . ')');
-	ok(KafkaFdw::Test->process_gone($session->pid, 10 * $at_once), "$name: a terminate is answered");
+	ok(KafkaFdw::Test->process_gone($session->pid), "$name: a terminate is answered");
 	cmp_ok(time - $start, '<', $at_once, "$name: a terminate is answered at once");
 	$broker->resume;
 	$session->quit;
@@ -111,8 +111,11 @@ foreach my $case (
 	my $session = frozen_session($ready);
 	my $name = $ready ? 'an interrupted change' : 'a change that nobody heard of';
 
-	$session->query("SET statement_timeout = '200ms';\nSELECT kafka_delete_topic('$topic.none')");
-	like($session->stderr, qr/canceling statement due to statement timeout/, "$name is interrupted");
+	$session->send("SELECT kafka_delete_topic('$topic.none')");
+	$session->wait_until_waiting;
+	$session->cancel;
+	$session->finish;
+	like($session->stderr, qr/canceling statement due to user request/, "$name is interrupted");
 	like($session->stderr, $context, "$name may be made all the same") if $context;
 	unlike($session->stderr, qr/CONTEXT/, "$name is not made") unless $context;
 	$broker->resume;
@@ -142,7 +145,7 @@ $_->[1]->wait_until_waiting foreach @sessions;
 my $start = time;
 
 $node->kill9;
-ok(KafkaFdw::Test->process_gone($_->[1]->pid, 10 * $at_once), "$_->[0]: the backend ends with the postmaster") foreach @sessions;
+ok(KafkaFdw::Test->process_gone($_->[1]->pid), "$_->[0]: the backend ends with the postmaster") foreach @sessions;
 cmp_ok(time - $start, '<', $at_once, 'all at once');
 note(sprintf 'the last of %d backends was gone %.3f s after the postmaster', scalar @sessions,
 	time - $start);
