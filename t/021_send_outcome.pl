@@ -11,15 +11,19 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-# "At once", on a machine that is busy with other things.
-my $at_once = 5;
+# "At once", on a machine that is busy with other things. What is interrupted would else take half a minute.
+my $at_once = 20;
+
+# The C library gives threads heaps of their own, which come and go as chance has it; see 023_leaks.pl.
+$ENV{MALLOC_ARENA_MAX} = 1;
 
 my $broker = KafkaFdw::Test->new_broker('outcome');
-my $node = KafkaFdw::Test->new_node('outcome', $broker);
+my $node = KafkaFdw::Test->new_node('outcome', $broker, server_options => "metadata_timeout '60s'");
 my $topic = KafkaFdw::Test->topic('outcome');
 
+# Long enough for a message to be under way when its time is over, on a busy machine too.
 KafkaFdw::Test->create_server($node, 'impatient', $broker,
-	"message_timeout_ms '2s', metadata_timeout '2s'");
+	"message_timeout_ms '5s', metadata_timeout '5s'");
 KafkaFdw::Test->create_server($node, 'patient', $broker, "message_timeout_ms '5min', metadata_timeout '5min'");
 $node->safe_psql('postgres', qq{
 	SELECT kafka_create_topic('$topic', 1, server => 'kafka');
@@ -49,6 +53,16 @@ sub failure
 	return ($1 // 'none', $error);
 }
 
+# Send until a message is stored, with a server that gives up soon: a broker that has just come back may
+# take longer than that to be ready. Then there is a producer that is connected, and knows the topic.
+sub sends_again
+{
+	my ($where, $server) = @_;
+
+	return KafkaFdw::Test->wait_until(
+		sub { return $session->query("SELECT kafka_send('$where', 'after', server => '$server')") =~ /^\d+$/ });
+}
+
 # Check the outcomes that a statement of several rows gives against the topic.
 sub check_rows
 {
@@ -75,24 +89,32 @@ my ($state, $error, $start, $elapsed);
 
 is($session->query("SELECT kafka_send('$topic', 'first', server => 'kafka')"), '0', 'the first message');
 $broker->pause;
-$session->query("SET statement_timeout = '300ms'");
+my $unread = $broker->unread;
+
+# Nearly ten kilobytes that cannot be compressed to less than half of that.
+$session->send(qq{SELECT kafka_send('$topic', 'under way ' || string_agg(md5(i::text), ''), server => 'kafka')
+	FROM generate_series(1, 300) i});
+KafkaFdw::Test->wait_until(sub { return $broker->unread > $unread + 4000 }) or die 'the message is not under way';
 $start = time;
-($state, $error) = failure("SELECT kafka_send('$topic', 'under way', server => 'kafka')");
+$session->cancel;
+$session->finish;
 $elapsed = time - $start;
-is($state, '57014', 'frozen: the timeout keeps its SQLSTATE');
+$error = $session->stderr;
+like($error, qr/ERROR:  57014: canceling statement due to user request/, 'frozen: the cancel keeps its SQLSTATE');
 like($error, qr/CONTEXT:  sending to topic "\Q$topic\E": the message may be stored/,
 	'frozen: a message that is under way may be stored');
-cmp_ok($elapsed, '<', $at_once, sprintf 'frozen: the timeout is answered at once (%.0f ms late)',
-	($elapsed - 0.3) * 1000);
+cmp_ok($elapsed, '<', $at_once, sprintf 'frozen: the cancel is answered at once (after %.0f ms)',
+	$elapsed * 1000);
 # The producer with the unanswered request is not used again: this one cannot even connect.
+$session->query("SET statement_timeout = '300ms'");
 ($state, $error) = failure("SELECT kafka_send('$topic', 'never sent', server => 'kafka')");
-is($state, '57014', 'frozen: the next message times out too');
+is($state, '57014', 'frozen: the next message times out: that has its SQLSTATE, too');
 like($error, qr/the message is not stored/, 'frozen: a message that was not sent is not stored');
 $broker->resume;
 $session->query('RESET statement_timeout');
 like($session->query("SELECT kafka_send('$topic', 'after', server => 'kafka')"), qr/^\d+$/,
 	'resumed: the session sends again');
-cmp_ok(count("value = 'under way'"), '<=', 1, 'resumed: what may be stored is there once at most');
+cmp_ok(count("value LIKE 'under way%'"), '<=', 1, 'resumed: what may be stored is there once at most');
 is(count("value = 'never sent'"), '0', 'resumed: what was not stored did not come later');
 
 # An INSERT that is cancelled with part of its rows under way.
@@ -113,7 +135,7 @@ is($session->query('SELECT count(*) FROM kafka_connections WHERE in_use'), '0',
 	'INSERT: no producer is left behind');
 
 # The same where message_timeout_ms ends it: nobody knows, which has an SQLSTATE of its own.
-$session->query("SELECT kafka_send('$topic', 'warm', server => 'impatient')");
+sends_again($topic, 'impatient') or die 'nothing can be sent';
 $broker->pause;
 ($state, $error) = failure("SELECT kafka_send('$topic', 'timed out', server => 'impatient')");
 is($state, '08007', 'message_timeout_ms: an unknown outcome is 08007');
@@ -125,8 +147,7 @@ like($state, qr/^08(001|006)$/, "metadata_timeout: a failed connection is 08xxx 
 like($error, qr/could not send to topic "\Q$topic\E": the message is not stored/,
 	'metadata_timeout: the message is not stored');
 $broker->resume;
-like($session->query("SELECT kafka_send('$topic', 'after', server => 'impatient')"), qr/^\d+$/,
-	'message_timeout_ms: the session sends again');
+ok(sends_again($topic, 'impatient'), 'message_timeout_ms: the session sends again');
 cmp_ok(count("value = 'timed out'"), '<=', 1, 'message_timeout_ms: it is there once at most');
 is(count("value = 'no metadata'"), '0', 'metadata_timeout: it did not come later');
 
@@ -144,7 +165,7 @@ check_rows($error, "value LIKE 'impatient %'", 'INSERT with message_timeout_ms')
 # A broker that is killed
 #----------------------------------------------------------------------
 
-$session->query("SELECT kafka_send('$topic', 'warm', server => 'impatient')");
+sends_again($topic, 'impatient') or die 'nothing can be sent';
 $broker->kill;
 ($state, $error) = failure("SELECT kafka_send('$topic', 'to the dead', server => 'impatient')");
 like($state, qr/^0800[67]$/, "killed: a failed connection is 08xxx ($state)");
@@ -190,12 +211,14 @@ is($node->safe_psql('postgres', q{
 
 my $mock = KafkaFdw::Test->tool('kmock', 3);
 
-KafkaFdw::Test->create_server($node, 'mock', $mock->greeting, "message_timeout_ms '2s'");
+KafkaFdw::Test->create_server($node, 'mock', $mock->greeting, "message_timeout_ms '60s', metadata_timeout '60s'");
+KafkaFdw::Test->create_server($node, 'mock_impatient', $mock->greeting, "message_timeout_ms '5s'");
 $mock->ok('topic m 1 3');
 $node->safe_psql('postgres',
 	q{CREATE FOREIGN TABLE m ("offset" bigint, value text) SERVER mock OPTIONS (topic 'm')});
 
-# Requests of the Produce API (0) that fail: with a code, what comes of it.
+# Requests of the Produce API (0) that fail: with a code, what comes of it. Those that are tried again have
+# to be given up.
 foreach my $case (
 	[ 19, 1000, '53000', 'not enough replicas', qr/is not stored.*not enough in-sync replicas \(3 of 3 replicas are in sync\)/is ],
 	[ 20, 1000, '53000', 'not enough replicas after all', qr/may be stored.*insufficient.*\(3 of 3 replicas/is ],
@@ -205,15 +228,16 @@ foreach my $case (
 	[ 87, 1, 'HV000', 'invalid record', qr/is not stored/ ])
 {
 	my ($code, $times, $expected, $name, $pattern) = @$case;
+	my $server = $times > 1 ? 'mock_impatient' : 'mock';
 
+	sends_again('m', $server) or die 'nothing can be sent';
 	$mock->ok("error 0 $times $code");
-	($state, $error) = failure("SELECT kafka_send('m', 'x', server => 'mock')");
+	($state, $error) = failure("SELECT kafka_send('m', 'x', server => '$server')");
 	is($state, $expected, "$name: SQLSTATE");
 	like($error, $pattern, "$name: what is said");
 	like($error, qr/Partition 0: /, "$name: the partition is named");
 	$mock->ok('clear 0');
-	like($session->query("SELECT kafka_send('m', 'x', server => 'mock')"), qr/^\d+$/,
-		"$name: the session sends again");
+	ok(sends_again('m', $server), "$name: the session sends again");
 }
 
 # Errors that pass are waited for.
@@ -247,15 +271,14 @@ $mock->ok("rtt $_ 0") foreach 1 .. 3;
 
 # Brokers that are all gone at the first use.
 $session->query('SELECT kafka_disconnect()');
-$session->query(q{ALTER SERVER mock OPTIONS (ADD metadata_timeout '300ms')});
+$session->query(q{ALTER SERVER mock_impatient OPTIONS (ADD metadata_timeout '3s')});
 $mock->ok("down $_") foreach 1 .. 3;
-($state, $error) = failure("SELECT kafka_send('m', 'x', server => 'mock')");
+($state, $error) = failure("SELECT kafka_send('m', 'x', server => 'mock_impatient')");
 like($state, qr/^08(001|006)$/, "gone: SQLSTATE $state");
 like($error, qr/the message is not stored/, 'gone: the message is not stored');
 like($error, qr/DETAIL:  .*refused/, 'gone: and what the connection said');
 $mock->ok("up $_") foreach 1 .. 3;
-like($session->query("SELECT kafka_send('m', 'x', server => 'mock')"), qr/^\d+$/,
-	'back: the session sends again');
+ok(sends_again('m', 'mock_impatient'), 'back: the session sends again');
 
 #----------------------------------------------------------------------
 # What failures leave behind
