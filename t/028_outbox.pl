@@ -14,6 +14,7 @@ my $node = KafkaFdw::Test->new_node('outbox', $broker,
 	server_options => q(metadata_timeout '2s', message_timeout_ms '3s'),
 	conf => "max_worker_processes = 12\nkafka_fdw.relay_naptime = '60s'\nmax_prepared_transactions = 2\n"
 	  . "kafka_fdw.outbox_segment_size = '64kB'");
+KafkaFdw::Test->create_server($node, 'patient', $broker, "metadata_timeout '60s'");
 my $topic = KafkaFdw::Test->topic('outbox');
 my $session = KafkaFdw::Test->session($node);
 
@@ -28,6 +29,13 @@ sub wait_for_empty_outbox
 {
 	wait_for('the outbox becomes empty' . (@_ ? ": $_[0]" : ''),
 		'SELECT NOT EXISTS (SELECT FROM kafka_outbox)');
+	KafkaFdw::Test->settle($node, $topic, 'patient');
+	return;
+}
+
+sub wait_for_no_relay
+{
+	wait_for($_[0], q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'kafka_fdw relay'});
 	return;
 }
 
@@ -40,7 +48,7 @@ sub arrived
 # The end of the topic, the markers of transactions among its offsets.
 sub end_offset
 {
-	return sql("SELECT high FROM kafka_partitions('$topic', 'kafka')");
+	return sql("SELECT high FROM kafka_partitions('$topic', 'patient')");
 }
 
 sub enqueue
@@ -57,10 +65,22 @@ sub enqueue_to
 	return sql("SELECT kafka_enqueue('$topic', '$value', server => '$server')");
 }
 
+# Change the server's options, and have its relay use them: at the moment it may be in the midst of looking
+# for messages, with those from before.
+sub alter_server
+{
+	my ($options) = @_;
+
+	sql("ALTER SERVER kafka OPTIONS ($options)");
+	enqueue(q('options'));
+	wait_for_empty_outbox("with $options");
+	return;
+}
+
 sql(qq{
-	SELECT kafka_create_topic('$topic', 1, server => 'kafka');
+	SELECT kafka_create_topic('$topic', 1, server => 'patient');
 	CREATE FOREIGN TABLE t ("offset" bigint, "timestamp" timestamptz, key text, value text, headers jsonb)
-		SERVER kafka OPTIONS (topic '$topic')});
+		SERVER patient OPTIONS (topic '$topic')});
 
 #----------------------------------------------------------------------
 # It starts by itself, and sends what is committed
@@ -94,7 +114,7 @@ is(sql(q{SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'kafka_fdw r
 my $start = time;
 enqueue(q('woken'));
 wait_for_empty_outbox('woken by the commit');
-cmp_ok(time - $start, '<', 30, 'long before its naptime is over');
+cmp_ok(time - $start, '<', 45, 'long before its naptime is over');
 
 # Where nothing comes it does nothing: its thread is not even woken, once what was sent is tidied up.
 sub switches
@@ -131,6 +151,7 @@ sql(q{COMMIT PREPARED 'p'});
 enqueue(q('after'));
 wait_for_empty_outbox('prepared');
 is(arrived($end), "prepared\nafter", 'it is sent once it is');
+wait_for('it is alone', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'kafka_fdw relay'});
 kill 'TERM', sql('SELECT pid FROM kafka_relays');
 wait_for('no relay runs', q{SELECT state = 'down' FROM kafka_relays});
 sql(qq{BEGIN; SELECT kafka_enqueue('$topic', 'prepared', server => 'kafka'); PREPARE TRANSACTION 'p'});
@@ -184,15 +205,15 @@ sql('DELETE FROM kafka_dead_letters');
 
 # A topic that is made while it is waited for
 $start = time;
-sql(qq{ALTER SERVER kafka OPTIONS (SET metadata_timeout '60s');
-	SELECT kafka_enqueue('soon-$topic', 'in time', server => 'kafka')});
+alter_server(q{SET metadata_timeout '60s'});
+sql(qq{SELECT kafka_enqueue('soon-$topic', 'in time', server => 'kafka')});
 sql(qq{SELECT kafka_create_topic('soon-$topic', 1, server => 'kafka')});
 wait_for_empty_outbox('a topic that comes late');
 is(sql('SELECT count(*) FROM kafka_dead_letters'), '0', 'is not refused');
-sql(q{ALTER SERVER kafka OPTIONS (SET metadata_timeout '2s')});
+alter_server(q{SET metadata_timeout '2s'});
 
 # outbox_on_error 'stop'
-sql(q{ALTER SERVER kafka OPTIONS (ADD outbox_on_error 'stop')});
+alter_server(q{ADD outbox_on_error 'stop'});
 $end = end_offset();
 sql(qq{SELECT kafka_enqueue('$topic', 'x', partition => 9, server => 'kafka')});
 wait_for('outbox_on_error stop stops it', q{SELECT state = 'stopped' FROM kafka_relays});
@@ -211,8 +232,7 @@ sql('DELETE FROM kafka_dead_letters');
 #----------------------------------------------------------------------
 
 sql(q{SELECT kafka_relay_stop('kafka')});
-wait_for('kafka_relay_stop() ends it',
-	q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'kafka_fdw relay'});
+wait_for_no_relay('kafka_relay_stop() ends it');
 $end = end_offset();
 enqueue(q('stopped'));
 is(sql('SELECT state, waiting, pid IS NULL, oldest <= now(), bytes > 0 FROM kafka_relays'), 'stopped|1|t|t|t',
@@ -227,10 +247,10 @@ is(arrived($end), 'stopped', 'the message is sent');
 sql(q{CREATE ROLE late; GRANT USAGE ON FOREIGN SERVER kafka TO late;
 	CREATE USER MAPPING FOR late SERVER kafka OPTIONS (sasl_username 'late', sasl_password 'late');
 	SELECT kafka_relay_stop('kafka')});
-wait_for('stopped again', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'kafka_fdw relay'});
+wait_for_no_relay('stopped again');
 sql(qq{SET ROLE late; SELECT kafka_enqueue('$topic', 'late', server => 'kafka')});
 wait_for('a relay that comes later is stopped, too', q{SELECT state = 'stopped' FROM kafka_relays WHERE mapping = 'late'});
-wait_for('and ends', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'kafka_fdw relay'});
+wait_for_no_relay('and ends');
 is(sql(q{SELECT string_agg(state || waiting, ' ') FROM kafka_relays}), 'stopped0 stopped1', 'nothing is sent');
 sql(q{SELECT kafka_relay_start('kafka')});
 wait_for_empty_outbox('until both are started');
@@ -274,7 +294,7 @@ wait_for_empty_outbox('as they were');
 # were started above wait a second for its place, and one of them would take it.
 wait_for('it is alone', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'kafka_fdw relay'});
 kill 'TERM', sql('SELECT pid FROM kafka_relays');
-wait_for('terminated', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'kafka_fdw relay'});
+wait_for_no_relay('terminated');
 is(sql('SELECT state FROM kafka_relays'), 'down', 'kafka_relays says that it is down');
 enqueue(q('after a kill'));
 wait_for_empty_outbox('a message starts it again');
@@ -292,8 +312,9 @@ $broker->kill;
 enqueue(q('without Kafka'));
 wait_for('without Kafka it waits, and says why',
 	q{SELECT state = 'waiting' AND last_error IS NOT NULL AND waiting = 1 FROM kafka_relays});
-is(sql('SELECT state, waiting FROM kafka_relays'), 'waiting|1', 'the message is kept');
-# It tries again, each time later, whatever else is stored meanwhile.
+is(sql('SELECT waiting FROM kafka_relays'), '1', 'the message is kept');
+# It tries again, each time later, whatever else is stored meanwhile: after half a second, one, two and four. (A
+# busy machine adds to that, and takes nothing away.)
 my @tries = (sql('SELECT extract(epoch FROM last_error_at) FROM kafka_relays'));
 while (@tries < 5)
 {
@@ -301,7 +322,7 @@ while (@tries < 5)
 	my $try = sql('SELECT extract(epoch FROM last_error_at) FROM kafka_relays');
 	push @tries, $try if $try != $tries[-1];
 }
-cmp_ok($tries[4] - $tries[3], '>', $tries[1] - $tries[0], 'it backs off');
+cmp_ok($tries[4] - $tries[3], '>', 4, 'it backs off');
 $broker->start;
 wait_for_empty_outbox('Kafka is back');
 like(arrived($end), qr/\Awithout Kafka(\nwithout Kafka \d+)+\z/, 'and has it');
@@ -312,7 +333,7 @@ $broker->pause;
 enqueue(q('frozen'));
 $start = time;
 $node->stop('fast');
-cmp_ok(time - $start, '<', 30, 'the server stops while the broker is frozen');
+cmp_ok(time - $start, '<', 60, 'the server stops while the broker is frozen');
 $broker->resume;
 $node->start;
 sql(q{SELECT kafka_relay_start('kafka')});
@@ -340,6 +361,7 @@ $session->query('COMMIT');
 #----------------------------------------------------------------------
 
 sql(q{SELECT kafka_relay_stop('kafka')});
+wait_for_no_relay('stopped for the limits');
 my ($status, $out, $err) = $node->psql('postgres', qq{SET kafka_fdw.outbox_max_size = '1MB';
 	SELECT count(kafka_enqueue('$topic', repeat(md5(n::text), 200), server => 'kafka')) FROM generate_series(1, 1000000) n});
 like($err, qr/ERROR:  the outbox for Kafka is full/, 'the outbox has a limit');
@@ -359,7 +381,7 @@ foreach my $mode ('read_only', 'off')
 	wait_for("mode $mode", "SELECT current_setting('kafka_fdw.mode') = '$mode'");
 	($status, $out, $err) = $node->psql('postgres', "SELECT kafka_enqueue('$topic', 'v', server => 'kafka')");
 	like($err, qr/cannot execute kafka_enqueue\(\) while "kafka_fdw.mode" is "$mode"/, "refused in mode $mode");
-	($status, $out, $err) = $node->psql('postgres', "CREATE DATABASE other;\nSET statement_timeout = '20s';\nDROP DATABASE other");
+	($status, $out, $err) = $node->psql('postgres', "CREATE DATABASE other;\nSET statement_timeout = '40s';\nDROP DATABASE other");
 	is($err, '', 'the relay, which sleeps, holds nobody up');
 }
 $node->append_conf('postgresql.conf', q(kafka_fdw.mode = 'on'));
@@ -377,7 +399,7 @@ like($err, qr/cannot execute kafka_enqueue\(\) in a read-only transaction/, 'ref
 
 sql(q{CREATE ROLE writer; CREATE ROLE other; CREATE ROLE watcher; GRANT pg_monitor TO watcher;
 	GRANT USAGE ON FOREIGN SERVER kafka TO writer; SELECT kafka_relay_stop('kafka')});
-wait_for('stopped for the rights', q{SELECT state = 'stopped' FROM kafka_relays});
+wait_for_no_relay('stopped for the rights');
 sql(qq{SET ROLE writer; SELECT kafka_enqueue('$topic', 'of writer', server => 'kafka')});
 is(sql(q{SET ROLE writer; SELECT role, encode(value, 'escape') FROM kafka_outbox}), 'writer|of writer',
 	'a role sees its own messages');
@@ -433,8 +455,7 @@ wait_for('and kept for its owner', q{SELECT encode(value, 'escape') = 'orphan' A
 wait_for('its relay is forgotten', q{SELECT count(*) = 1 FROM kafka_relays});
 
 sql('DROP EXTENSION kafka_fdw CASCADE');
-wait_for('DROP EXTENSION ends the relay',
-	q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'kafka_fdw relay'});
+wait_for_no_relay('DROP EXTENSION ends the relay');
 
 # Made again in one session, that knew the tables of the one before.
 $session = KafkaFdw::Test->session($node);
@@ -461,7 +482,8 @@ is(sql(q{SELECT count(*) FROM pg_extension WHERE extname = 'kafka_fdw'}), '0', '
 $session->query(q{CREATE EXTENSION kafka_fdw;
 	CREATE SERVER kafka FOREIGN DATA WRAPPER kafka_fdw OPTIONS (bootstrap_servers '} . $broker->bootstrap . q{')});
 enqueue_to('kafka', 'second');
-wait_for_empty_outbox('made again');
+wait_for('made again', 'SELECT NOT EXISTS (SELECT FROM kafka_outbox)');
+KafkaFdw::Test->settle($node, $topic);
 is(sql(qq{SELECT value FROM kafka_read('$topic', max_messages => 100000) ORDER BY "offset" DESC LIMIT 1}), 'second',
 	'its relay sends');
 $session->query('DROP EXTENSION kafka_fdw CASCADE');
@@ -476,7 +498,7 @@ $node->poll_query_until('gone', q{SELECT sent = 1 AND state = 'running' FROM kaf
 my $relay = $node->safe_psql('gone', 'SELECT pid FROM kafka_relays');
 my $logged = -s $node->logfile;
 sql('DROP DATABASE gone WITH (FORCE)');
-ok(KafkaFdw::Test->process_gone($relay, 30), 'a relay ends with its database');
+ok(KafkaFdw::Test->process_gone($relay), 'a relay ends with its database');
 ok($node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type LIKE 'kafka_fdw%'}),
 	'and no other one comes');
 unlike(PostgreSQL::Test::Utils::slurp_file($node->logfile, $logged), qr/background worker "kafka_fdw relay".*exit code [^0]/,
