@@ -9,7 +9,7 @@ use Time::HiRes qw(time);
 
 my ($list_offsets, $metadata) = (2, 3);    # Kafka's numbers of these requests
 my $mock = KafkaFdw::Test->tool('kmock', 2);
-my $node = KafkaFdw::Test->new_node('narrow', $mock->greeting, server_options => "metadata_timeout '2s'");
+my $node = KafkaFdw::Test->new_node('narrow', $mock->greeting, server_options => "metadata_timeout '10s'");
 my $session = KafkaFdw::Test->session($node);
 my $narrow = 'SELECT count(*) FROM t WHERE partition = 0 AND "offset" BETWEEN 100 AND 109';
 my $whole = 'SELECT count(*) FROM t';
@@ -25,20 +25,48 @@ is($session->stderr, '', 'rows to read');
 is($session->query($whole), 1000, 'the whole topic');
 
 # Nobody answers a question about the topic.
-$mock->ok("error $list_offsets 10000 29");
-$mock->ok("error $metadata 10000 29");
-is($session->query($narrow), 10, 'a narrow read asks nothing else of the broker');
-is($session->query($narrow . ' AND value <> \'\''), 10, 'nor does the next');
-is( $session->query('SELECT count(*) FROM t WHERE partition IN (0, 1) AND "offset" BETWEEN 7 AND 8'),
-	4, 'of two partitions, on two brokers');
+sub answer_nothing
+{
+	$mock->ok("error $_ 10000 29") foreach $list_offsets, $metadata;
+	return;
+}
+
+sub answer
+{
+	$mock->ok("clear $_") foreach $list_offsets, $metadata;
+	return;
+}
+
+# Messages that take some time to come are asked after, rightly. On a busy machine they may: then it is tried
+# again, with what a whole read has told.
+sub asks_nothing
+{
+	my ($name, $expected, @queries) = @_;
+	my $got;
+
+	foreach my $try (1 .. 20)
+	{
+		answer_nothing();
+		$got = join ' ', map { $session->query($_) } @queries;
+		last if $got eq $expected;
+		answer();
+		$session->query($whole);
+	}
+	is($got, $expected, $name);
+	return;
+}
+
+asks_nothing('narrow reads ask nothing else of the broker', '10 10', $narrow, $narrow . ' AND value <> \'\'');
+asks_nothing('nor do those of two partitions, on two brokers', '4',
+	'SELECT count(*) FROM t WHERE partition IN (0, 1) AND "offset" BETWEEN 7 AND 8');
+answer_nothing();
 $session->clear;
 $session->query($whole);
 like($session->stderr, qr/could not look up/, 'a wide one does');
 $session->clear;
 $session->query('SELECT count(*) FROM t WHERE partition = 0 AND "offset" BETWEEN 495 AND 504');
 like($session->stderr, qr/could not look up/, 'as does a narrow one that reaches beyond the end');
-$mock->ok("clear $list_offsets");
-$mock->ok("clear $metadata");
+answer();
 is($session->query('SELECT count(*) FROM t WHERE partition = 0 AND "offset" BETWEEN 495 AND 504'),
 	5, 'which is read to the end');
 
