@@ -7,7 +7,8 @@ use KafkaFdw::Test;
 use Test::More;
 
 my $cluster = KafkaFdw::Test->new_cluster('three');
-my $node = KafkaFdw::Test->new_node('cluster', $cluster);
+my $patience = "metadata_timeout '60s', message_timeout_ms '2min'";
+my $node = KafkaFdw::Test->new_node('cluster', $cluster, server_options => $patience);
 my $topic = KafkaFdw::Test->topic('replicated');
 my $rows = 30_000;
 my $complete = join '|', $rows, $rows, $rows * ($rows + 1) / 2;
@@ -30,6 +31,10 @@ foreach my $n (1 .. 3)
 			SELECT count(*) FROM replicated WHERE value = 0}),
 		1000 * $n, "rows are sent without node $n");
 	$cluster->start($n);
+	# Or what comes next is that two are away.
+	$node->poll_query_until('postgres',
+		"SELECT bool_and(cardinality(isr) = 3 AND leader IS NOT NULL) FROM kafka_partitions('$topic')")
+	  or die "node $n does not catch up";
 }
 
 # A partition that is lost is noticed while the others deliver, not only when they are done: these have
@@ -37,11 +42,12 @@ foreach my $n (1 .. 3)
 my $lonely = KafkaFdw::Test->topic('lonely');
 my $session = KafkaFdw::Test->session($node);
 
-KafkaFdw::Test->create_server($node, 'impatient', $cluster, "metadata_timeout '3s'");
+KafkaFdw::Test->create_server($node, 'impatient', $cluster, "metadata_timeout '5s'");
 $node->safe_psql('postgres', qq{
-	SELECT kafka_create_topic('$lonely', 3, 1, server => 'impatient');
+	SELECT kafka_create_topic('$lonely', 3, 1, server => 'kafka');
 	CREATE FOREIGN TABLE lonely (partition int, value text) SERVER impatient OPTIONS (topic '$lonely');
-	INSERT INTO lonely SELECT i % 3, repeat('x', 100) FROM generate_series(1, 90000) i;
+	CREATE FOREIGN TABLE filled (partition int, value text) SERVER kafka OPTIONS (topic '$lonely');
+	INSERT INTO filled SELECT i % 3, repeat('x', 100) FROM generate_series(1, 90000) i;
 });
 $session->query('BEGIN; DECLARE c CURSOR FOR SELECT partition FROM lonely WHERE pg_sleep(0.005) IS NOT NULL');
 $session->query('FETCH 10 FROM c');
@@ -50,6 +56,7 @@ $session->clear;
 $session->send('MOVE 90000 FROM c');
 ok($session->wait_for_error(qr/ERROR:  could not read topic "\Q$lonely\E" partition \d beyond offset \d+/m),
 	'a lost partition is noticed while others deliver');
+$session->finish;
 like($session->stderr, qr/Nothing came from the broker for \d+ ms/, 'the error says for how long');
 $session->quit;
 $cluster->start(2);
@@ -62,7 +69,7 @@ my $mock = KafkaFdw::Test->tool('kmock', 10);
 
 $mock->ok('topic wide 10 1');
 $mock->ok('topic long 1 1');
-KafkaFdw::Test->create_server($node, 'mock', $mock->greeting, "linger_ms '500'");
+KafkaFdw::Test->create_server($node, 'mock', $mock->greeting, "linger_ms '500', $patience");
 $node->safe_psql('postgres', q{
 	CREATE FOREIGN TABLE wide (partition int, value text) SERVER mock;
 	CREATE FOREIGN TABLE long (value text) SERVER mock;

@@ -13,7 +13,7 @@ use Test::More;
 $ENV{LD_LIBRARY_PATH} = $ENV{KAFKA_FDW_LIBRDKAFKA} if $ENV{KAFKA_FDW_LIBRDKAFKA};
 
 my $cluster = KafkaFdw::Test->new_cluster('remade');
-my $node = KafkaFdw::Test->new_node('remade', $cluster);
+my $node = KafkaFdw::Test->new_node('remade', $cluster, server_options => "metadata_timeout '60s', message_timeout_ms '2min'");
 my $session = KafkaFdw::Test->session($node, set => { VERBOSITY => 'verbose' });
 
 # How many messages the topic has that is made again during scans.
@@ -187,7 +187,7 @@ $tail->quit;
 
 my $pid = $session->pid;
 $session->quit;
-ok(KafkaFdw::Test->process_gone($pid, 30), 'the session ends');
+ok(KafkaFdw::Test->process_gone($pid), 'the session ends');
 unlike(slurp_file($node->logfile), qr/terminated by signal|exited with exit code [^01]/,
 	'no backend crashed');
 
