@@ -11,7 +11,7 @@ use Test::More;
 
 my $rounds = $ENV{KAFKA_FDW_ROUNDS} // 60;
 my $rows = 1000;
-my $node = KafkaFdw::Test->new_node('new_topics');
+my $node = KafkaFdw::Test->new_node('new_topics', undef, server_options => "metadata_timeout '60s', message_timeout_ms '2min'");
 my $topic = KafkaFdw::Test->topic('fresh');
 my @short;
 
