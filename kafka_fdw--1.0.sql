@@ -267,6 +267,12 @@ INSERT INTO @extschema@.kafka_outbox_current VALUES (0);
 COMMENT ON TABLE @extschema@.kafka_outbox_current
     IS 'the number of the outbox table that messages are inserted into';
 
+-- A publication FOR ALL TABLES has these among them; without a replica identity no row of theirs could be changed.
+ALTER TABLE @extschema@.kafka_outbox_0 REPLICA IDENTITY FULL;
+ALTER TABLE @extschema@.kafka_outbox_1 REPLICA IDENTITY FULL;
+ALTER TABLE @extschema@.kafka_outbox_2 REPLICA IDENTITY FULL;
+ALTER TABLE @extschema@.kafka_outbox_current REPLICA IDENTITY FULL;
+
 CREATE TABLE @extschema@.kafka_relay (
     serverid pg_catalog.oid NOT NULL,
     mapping pg_catalog.regrole NOT NULL,
