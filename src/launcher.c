@@ -13,7 +13,6 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/objectaccess.h"
-#include "catalog/pg_authid.h"
 #include "catalog/pg_database.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -108,8 +107,7 @@ void
 kafka_launcher_database_main(Datum arg)
 {
 	pqsignal(SIGTERM, die);
-	BackgroundWorkerUnblockSignals();
-	BackgroundWorkerInitializeConnectionByOid(DatumGetObjectId(arg), BOOTSTRAP_SUPERUSERID, 0);
+	KafkaWorkerConnect(DatumGetObjectId(arg));
 	StartTransactionCommand();
 	if (KafkaOutboxExists())
 	{
