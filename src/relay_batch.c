@@ -456,7 +456,7 @@ next_rows(Relay *relay)
 	if (rows == NIL)
 	{
 		finish_round(state);
-		if (old_round || kafka_relay_last_given_id() > state->known_id + MANY_IDS)
+		if (old_round || kafka_relay_last_given_id() - state->known_id > MANY_IDS)
 			kafka_relay_save(state, 0, 0);
 	}
 	return rows;

@@ -220,16 +220,33 @@ kafka_relay_last_given_id(void)
 	return int_column(1);
 }
 
+/*
+ * An id that was given again would be below those that are not looked at any more, and its row lost. So where
+ * the sequence was set back they all are, this once.
+ */
 void
 kafka_relay_begin_round(RelayState *state, MemoryContext context)
 {
+	int64		last;
+
 	PushActiveSnapshot(GetLatestSnapshot());
 	kafka_access_execute("SELECT pg_catalog.pg_current_snapshot()::text", 0, NULL, NULL, NULL,
 						 SPI_OK_SELECT);
 	PopActiveSnapshot();
 	state->round = text_column(1, context);
-	state->round_id = state->known_id;
 	state->last_id = 0;
+	last = kafka_relay_last_given_id();
+	if (last < state->known_id || last < state->done_id)
+	{
+		ereport(LOG,
+				(errmsg("the numbers of the outbox's messages were set back"),
+				 errdetail("The last number is %lld, after %lld.", (long long) last,
+						   (long long) Max(state->known_id, state->done_id)),
+				 errhint("Nobody should change the sequence \"%s\".", "kafka_outbox_id")));
+		state->done_id = 0;
+		state->known_id = 0;
+	}
+	state->round_id = state->known_id;
 }
 
 /*
