@@ -12,13 +12,18 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/table.h"
 #include "access/xact.h"
+#include "catalog/pg_sequence.h"
 #include "commands/sequence.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/xid8.h"
 
@@ -63,8 +68,15 @@ check_size(TimestampTz now)
 	if (looked_at != 0 && !TimestampDifferenceExceeds(looked_at, now, SIZE_INTERVAL) && now >= looked_at)
 		return;
 	for (int i = 0; i < KAFKA_OUTBOX_TABLES; i++)
-		size += DatumGetInt64(DirectFunctionCall1(pg_total_relation_size,
-												  ObjectIdGetDatum(KafkaOutboxTable(i))));
+	{
+		Oid			table = KafkaOutboxTable(i);
+
+		/* Who empties a table looks at all its rows first, and is not waited for. */
+		if (!ConditionalLockRelationOid(table, AccessShareLock))
+			continue;
+		size += DatumGetInt64(DirectFunctionCall1(pg_total_relation_size, ObjectIdGetDatum(table)));
+		UnlockRelationOid(table, AccessShareLock);
+	}
 	if (size / 1024 <= kafka_outbox_max_size)
 	{
 		looked_at = now;
@@ -86,6 +98,31 @@ bytea_datum(const char *data, Size len, bool *isnull)
 	return data ? PointerGetDatum(cstring_to_text_with_len(data, (int) len)) : (Datum) 0;
 }
 
+/*
+ * A session that had ids in store would give them to messages when later ones have been sent, and a relay
+ * would not look for them any more (kafka_relay_save).
+ */
+static int64
+next_id(void)
+{
+	Oid			sequence = kafka_outbox_catalog()->sequence;
+	HeapTuple	tuple = SearchSysCache1(SEQRELID, ObjectIdGetDatum(sequence));
+	Form_pg_sequence form;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for sequence %u", sequence);
+	form = (Form_pg_sequence) GETSTRUCT(tuple);
+	if (form->seqcache != 1 || form->seqincrement < 1 || form->seqcycle)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("sequence \"%s\" does not number messages in their order", get_rel_name(sequence)),
+				 errhint("ALTER SEQUENCE %s INCREMENT 1 NO CYCLE CACHE 1 makes it what it was.",
+						 quote_qualified_identifier(get_namespace_name(get_rel_namespace(sequence)),
+													get_rel_name(sequence)))));
+	ReleaseSysCache(tuple);
+	return nextval_internal(sequence, false);
+}
+
 int64
 KafkaOutboxAdd(const KafkaServer *server, const char *topic, const KafkaOutgoing *message)
 {
@@ -102,7 +139,7 @@ KafkaOutboxAdd(const KafkaServer *server, const char *topic, const KafkaOutgoing
 
 	/* In this order. */
 	values[OUTBOX_XID] = FullTransactionIdGetDatum(GetTopFullTransactionId());
-	id = nextval_internal(kafka_outbox_catalog()->sequence, false);
+	id = next_id();
 
 	values[OUTBOX_ID] = Int64GetDatum(id);
 	values[OUTBOX_SERVERID] = ObjectIdGetDatum(server->serverid);
