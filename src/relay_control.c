@@ -61,8 +61,7 @@ set_stopped(FunctionCallInfo fcinfo, bool stopped)
 	values[1] = BoolGetDatum(stopped);
 
 	access = kafka_access_begin();
-	kafka_access_execute(psprintf("UPDATE %s.kafka_relay SET stopped = $2, all_stopped = $2, "
-								  "state = CASE WHEN $2 OR state = 'fenced' THEN state ELSE 'starting' END "
+	kafka_access_execute(psprintf("UPDATE %s.kafka_relay SET stopped = $2, all_stopped = $2 "
 								  "WHERE serverid = $1 RETURNING serverid, mapping::oid",
 								  kafka_access_schema()),
 						 2, types, values, NULL, SPI_OK_UPDATE_RETURNING);

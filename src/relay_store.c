@@ -114,12 +114,12 @@ load_relay(RelayState *state, MemoryContext context)
 	kafka_access_execute(psprintf("INSERT INTO %s.kafka_relay AS r (serverid, mapping, server, pid, segment, "
 								  "system_identifier, databaseid, identity, state, stopped, all_stopped) "
 								  "SELECT $1, $2, $3, $4, $8, $5, $6, pg_catalog.gen_random_uuid(), "
-								  "CASE WHEN $7 THEN 'fenced' ELSE 'running' END, o.stopped, o.stopped "
+								  "CASE WHEN $7 THEN 'fenced' ELSE 'starting' END, o.stopped, o.stopped "
 								  "FROM (SELECT coalesce(pg_catalog.bool_or(all_stopped), false) AS stopped "
 								  "FROM %s.kafka_relay WHERE serverid = $1) o "
 								  "ON CONFLICT (serverid, mapping) DO UPDATE SET server = $3, pid = $4, "
 								  "segment = $8, state = CASE WHEN $7 OR r.state = 'fenced' THEN 'fenced' "
-								  "ELSE r.state END "
+								  "WHEN r.pid IS DISTINCT FROM $4 THEN 'starting' ELSE r.state END "
 								  "RETURNING identity::text, r.stopped, state = 'fenced'", schema, schema),
 						 lengthof(types), types, values, NULL, SPI_OK_INSERT_RETURNING);
 	state->identity = text_column(1, context);
