@@ -108,17 +108,6 @@ rotate(Relay *relay)
 	(void) pgstat_report_stat(true);
 }
 
-/* It was asked to start when it ran already. */
-static void
-note_start(Relay *relay)
-{
-	if (relay->state->stopped || relay->state->fenced)
-		return;
-	kafka_relay_begin();
-	kafka_relay_note(relay->state, "running", NULL);
-	kafka_relay_commit();
-}
-
 /* One look at the outbox; how many messages there were to send. */
 static int
 cycle(Relay *relay, const KafkaRelayArguments *arguments)
@@ -140,8 +129,6 @@ cycle(Relay *relay, const KafkaRelayArguments *arguments)
 	MemoryContextSwitchTo(relay->cycle_context);
 	rows = kafka_relay_next_batch(relay);
 	kafka_relay_commit();
-	if (relay->state->starting)
-		note_start(relay);
 	/* SIGTERM may have cut the wait for a standby short: such a batch waits for the next relay. */
 	nrows = got_sigterm ? 0 : list_length(rows);
 	if (nrows > 0)

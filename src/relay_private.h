@@ -50,7 +50,6 @@ typedef struct RelayState
 	List	   *excluded;		/* of int64 *: ids of the batch that were refused */
 	bool		stopped;
 	bool		fenced;			/* the row says so, or the database is a copy of another */
-	bool		starting;		/* kafka_relay_start() was called since it was noted to run */
 	ItemPointerData ctid;		/* of the row of kafka_relay_progress */
 	int64		known_id;		/* no id up to it belongs to a transaction that a snapshot taken
 								 * from now on knows nothing of */
@@ -156,7 +155,7 @@ extern void kafka_relay_stop_itself(const RelayState *state);
 extern int64 kafka_relay_last_given_id(void);
 
 /*
- * See what others want of the relay: stopped, fenced and starting. "wait": what somebody asks for in a
+ * See what others want of the relay: stopped and fenced. "wait": what somebody asks for in a
  * transaction that is still open, too.
  */
 extern void kafka_relay_look(RelayState *state, bool wait);

@@ -515,13 +515,12 @@ kafka_relay_look(RelayState *state, bool wait)
 
 	values[0] = ObjectIdGetDatum(state->serverid);
 	values[1] = ObjectIdGetDatum(state->mapping);
-	kafka_access_execute(psprintf("SELECT stopped, state = 'fenced', state = 'starting' FROM %s.kafka_relay "
+	kafka_access_execute(psprintf("SELECT stopped, state = 'fenced' FROM %s.kafka_relay "
 								  "WHERE serverid = $1 AND mapping = $2%s",
 								  kafka_access_schema(), wait ? " FOR UPDATE" : ""),
 						 2, types, values, NULL, SPI_OK_SELECT);
 	state->stopped = SPI_processed == 0 || kafka_access_bool(1);
 	state->fenced = SPI_processed > 0 && kafka_access_bool(2);
-	state->starting = SPI_processed > 0 && kafka_access_bool(3);
 }
 
 void
