@@ -25,10 +25,10 @@ use warnings;
 use IPC::Run ();
 use KafkaFdw::Broker;
 use KafkaFdw::Cluster;
+use KafkaFdw::Node;
 use KafkaFdw::SecureBroker;
 use KafkaFdw::Session;
 use KafkaFdw::Tool;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils ();
 use Test::More ();
 use Time::HiRes qw(usleep time);
@@ -75,7 +75,7 @@ sub bootstrap
 sub new_node
 {
 	my ($class, $name, $broker, %options) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $node = KafkaFdw::Node->new($name);
 
 	$node->init(%{ $options{init} || {} });
 	$node->append_conf('postgresql.conf', $options{conf}) if $options{conf};
