@@ -59,6 +59,7 @@ sub check_arrived
 {
 	my ($expected, $what) = @_;
 
+	KafkaFdw::Test->settle($node, $topic);
 	is(sql(qq{SELECT string_agg(value, ' ' ORDER BY "offset") FROM t WHERE value !~ '^\\d'}), $expected, "what arrived: $what");
 	is(sql(q{SELECT count(*), count(DISTINCT n), count(*) FILTER (WHERE n < previous)
 		FROM (SELECT n, lag(n) OVER (ORDER BY "offset") AS previous
