@@ -180,6 +180,7 @@ start_partition(KafkaConsumer *consumer, ConsumerPartition *part)
 									 consumer->handle->messages) != 0)
 		kafka_consumer_partition_error(consumer, part, rd_kafka_last_error(), NULL);
 	part->from = part->next;
+	part->event_next = 0;
 	part->active = true;
 	consumer->nactive++;
 }
@@ -553,6 +554,7 @@ take_event(KafkaConsumer *consumer, ConsumerPartition *part, rd_kafka_message_t 
 
 	if (part == NULL || part->done || !part->active)
 		return;
+	part->event_next = Max(part->event_next, offset + 1);
 	if (err == RD_KAFKA_RESP_ERR__PARTITION_EOF)
 	{
 		if (offset < part->next)
@@ -639,7 +641,8 @@ take_entry(KafkaConsumer *consumer, rd_kafka_message_t *rkm, KafkaMessage *messa
 
 /*
  * The queue is empty. Ranges that end in transaction markers are recognised by the position, which
- * saves the long poll that would tell.
+ * saves the long poll that would tell. From 2.1 on librdkafka counts an event in a batch as a message: after
+ * the end of the partition at an offset it claims to be behind the message that is yet to come there.
  */
 static void
 check_positions(KafkaConsumer *consumer)
@@ -660,7 +663,8 @@ check_positions(KafkaConsumer *consumer)
 		ConsumerPartition *part = &consumer->parts[consumer->part_of[list->elems[i].partition]];
 		int64		position = list->elems[i].offset;
 
-		if (list->elems[i].err == RD_KAFKA_RESP_ERR_NO_ERROR && position > part->next)
+		if (list->elems[i].err == RD_KAFKA_RESP_ERR_NO_ERROR && position > part->next &&
+			position != part->event_next)
 			part->next = position;
 		note_tailing(consumer, part);
 	}

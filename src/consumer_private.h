@@ -20,6 +20,7 @@ typedef struct ConsumerPartition
 	int64		next;			/* the offset after the last one seen */
 	int64		from;			/* where fetching began last */
 	int			contradictions; /* how often that was refused for no reason */
+	int64		event_next;		/* the offset after that of the last event; 0: none so far */
 	int32		broker;			/* that its messages come from; KAFKA_NO_BROKER: none has come */
 	int64		seen_next;		/* "next" when somebody last looked ... */
 	TimestampTz heard;			/* ... and since when it is the same; 0: not looked at yet */

@@ -485,6 +485,36 @@ pass('a reload does not end a tail');
 $session->cancel;
 $session->wait_for_error(qr/canceling statement due to user request/);
 
+# One partition is at its end while the messages of the other are still to come. From 2.1 on librdkafka takes
+# the end for a message, and itself to be behind the next one.
+my $mock = KafkaFdw::Test->tool('kmock', 2);
+my $fetch = 1;
+
+KafkaFdw::Test->create_server($node, 'mock', $mock->greeting, "metadata_timeout '60s'");
+$mock->ok($_) foreach 'topic ends 2 1', 'leader ends 0 1', 'leader ends 1 2';
+sub send_to_mock
+{
+	my ($partition, $value) = @_;
+
+	like($sender->query("SELECT kafka_send('ends', '$value', partition => $partition, server => 'mock')"), qr/^\d+$/,
+		"\"$value\" is sent");
+	return;
+}
+send_to_mock(0, 'quick');
+send_to_mock(1, 'slow');
+my $ends = tail_of('ends', "start_offset 'earliest', wait_timeout '-1'", 'mock');
+my $waiter = KafkaFdw::Test->session($node, fetch_count => 1);
+
+$mock->ok("slow 2 $fetch 1 3000");
+$waiter->send("SELECT value FROM $ends");
+$waiter->wait_for(qr/^slow$/m);
+like($waiter->stdout, qr/^quick\nslow$/m, 'one partition is slower');
+send_to_mock(0, 'next');
+$waiter->wait_for(qr/^next$/m);
+pass('what comes behind the end of the other one shows');
+$waiter->cancel;
+$waiter->quit;
+
 #----------------------------------------------------------------------
 # A broker that goes and comes back
 #----------------------------------------------------------------------
