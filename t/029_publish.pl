@@ -131,7 +131,7 @@ ok($node->poll_query_until('postgres', "SELECT last_value > $before + 500 FROM w
 # In the midst of it. What its sessions are at is rolled back as soon as they notice.
 $writers->kill_kill(grace => 0);
 is($err =~ /ERROR|FATAL|deadlock|aborted/ ? $err : '', '', 'busy: no writer fails');
-KafkaFdw::Test->end_sessions_of($node, 'pgbench');
+KafkaFdw::Test->end_sessions($node, 'pgbench');
 wait_for_relay();
 my ($rows, $ops) = replay($topic, 'busy');
 is_deeply($rows, table_rows('busy'), 'busy: a reader has the table in the end');

@@ -63,6 +63,7 @@ for (1 .. $clients)
 	my ($out, $err) = ('', '');
 
 	local $ENV{CONNSTR} = $node->connstr('postgres');
+	local $ENV{PGAPPNAME} = 'writer';
 	push @clients,
 	  { run => IPC::Run::start([ 'perl', '-MPOSIX', '-e', 'POSIX::setsid(); exec @ARGV', 'sh', '-c', $command ], '<', \undef, '>', \$out, '2>', \$err),
 		err => \$err };
@@ -132,7 +133,7 @@ while (time < $end || $committed <= 50 && time < $end + $PostgreSQL::Test::Utils
 	$committed = $count if $status == 0;
 }
 stop_clients();
-KafkaFdw::Test->end_sessions($node, 'CALL work%');
+KafkaFdw::Test->end_sessions($node, 'writer');
 KafkaFdw::Test->wait_until(sub { return !$victim || !-e "/proc/$victim"; }) or die 'a relay does not end';
 # A relay that was ended after the last commit leaves what waits to the next message.
 $node->poll_query_until('postgres', 'SELECT true') or die 'the server does not start again';

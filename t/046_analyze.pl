@@ -93,7 +93,7 @@ cmp_ok($found->{read}, '<', 1000000, 'are not counted one by one');
 
 # ---- Gaps: a million aborted messages between others, and half a million behind them
 
-my $txn = KafkaFdw::Test->tool('ktxn', $bootstrap, KafkaFdw::Test->topic('txn'), 'transaction.timeout.ms=900000');
+my $txn = KafkaFdw::Test->tool('ktxn', $bootstrap, KafkaFdw::Test->topic('txn'));
 
 sub aborted
 {

@@ -411,7 +411,7 @@ foreach my $i (0 .. 19)
 }
 push @commands, 'begin', "fill $run.gaps 2 5 open", 'quit';
 my ($answers, $log) = ('', '');
-IPC::Run::run([ $ktxn, $bootstrap, "$run.ktxn", 'transaction.timeout.ms=900000' ],
+IPC::Run::run([ $ktxn, $bootstrap, "$run.ktxn" ],
 	'<', \join('', map { "$_\n" } @commands), '>', \$answers, '2>', \$log)
   && $answers !~ /error/
   or die "ktxn failed: $log$answers";

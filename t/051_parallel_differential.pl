@@ -39,8 +39,7 @@ sub one_in
 
 my $node = KafkaFdw::Test->new_node('parallel', undef,
 	conf => "jit = off\nmax_worker_processes = 20\nmax_parallel_workers = 12\n");
-my $txn = KafkaFdw::Test->tool('ktxn', KafkaFdw::Test->bootstrap, KafkaFdw::Test->topic('txn'),
-	'transaction.timeout.ms=900000');
+my $txn = KafkaFdw::Test->tool('ktxn', KafkaFdw::Test->bootstrap, KafkaFdw::Test->topic('txn'));
 my $plain = KafkaFdw::Test->tool('ktxn', KafkaFdw::Test->bootstrap, '-');
 
 # The highest offset and the number of partitions of each table.

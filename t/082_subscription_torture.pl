@@ -43,16 +43,7 @@ $session->send(q{DO $$
 		END LOOP;
 	END $$});
 
-# Ask until there is an answer: a server of which a process was killed may not know that it has crashed.
-sub ask
-{
-	my ($sql) = @_;
-	my $answer;
-
-	KafkaFdw::Test->wait_until(sub { return $node->psql('postgres', $sql, stdout => \$answer) == 0; })
-	  or die "no answer: $sql";
-	return $answer;
-}
+sub ask { return KafkaFdw::Test->answer($node, $_[0]); }
 
 sub progress
 {

@@ -151,9 +151,7 @@ foreach my $client (@clients)
 	kill 'KILL', -$pid;			# the shell, which setsid has made a group's first, and its psql
 	$client->finish;
 }
-# Their backends would not notice before they have something to say; one may not even have begun.
-$origin->poll_query_until('postgres', q{SELECT count(pg_terminate_backend(pid)) = 0 FROM pg_stat_activity WHERE application_name = 'writer'})
-  or die 'the writers do not end';
+KafkaFdw::Test->end_sessions($origin, 'writer');
 note join ', ', map { "$_: $struck{$_}" } sort keys %struck;
 
 #----------------------------------------------------------------------
@@ -165,10 +163,9 @@ sub same
 	my ($table, $what) = @_;
 	my $key = $table eq 'items' ? 'id' : 'a, b';
 	my $rows = "SELECT count(*) || ' ' || COALESCE(md5(string_agg(x::text, ' ' ORDER BY $key)), '') FROM $table x";
-	my $expected;
-
 	# The last blow may not have been felt yet.
-	KafkaFdw::Test->wait_until(sub { return $origin->psql('postgres', $rows, stdout => \$expected) == 0; }) or die 'the origin does not answer';
+	my $expected = KafkaFdw::Test->answer($origin, $rows);
+
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	ok($mirror->poll_query_until('postgres', $rows, $expected), "$table: $what")
 	  or diag join "\n", $expected, $mirror->safe_psql('postgres', $rows),

@@ -13,6 +13,7 @@
 #	my $before = KafkaFdw::Test->counters($pid);			threads, descriptors, memory
 #	KafkaFdw::Test->start_killed($node);					after $node->kill9
 #	KafkaFdw::Test->kill_process($node, $pid);				kill -9 one of a server's processes
+#	my $text = KafkaFdw::Test->answer($node, $sql);			of a server that may be coming back
 #
 # Tests that do not hurt a broker use the shared one, whose address is in KAFKA_BOOTSTRAP; a test that
 # is run without it starts its own. "make prove_installcheck" sets the paths; by hand it is
@@ -201,35 +202,34 @@ sub start_killed
 	return;
 }
 
+# Ask until there is an answer, and not an empty one: a server of which a process was killed may not know that it
+# has crashed, or be starting.
+sub answer
+{
+	my ($class, $node, $sql) = @_;
+	my $answer;
+
+	$class->wait_until(sub { return $node->psql('postgres', $sql, stdout => \$answer) == 0 && $answer ne ''; })
+	  or die "no answer: $sql";
+	return $answer;
+}
+
 # kill -9 a process of a server with restart_after_crash, and wait until the server has noticed, and come back:
 # for a moment it answers as if nothing had happened.
 sub kill_process
 {
 	my ($class, $node, $pid) = @_;
 	my $checkpointer = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'};
-	my $before;
+	my $before = $class->answer($node, $checkpointer);
 
-	$class->wait_until(sub { return $node->psql('postgres', $checkpointer, stdout => \$before) == 0 && $before; })
-	  or die 'the server does not answer';
 	die "there is no process to be killed" if !$pid || kill('KILL', $pid) != 1;
 	$node->poll_query_until('postgres', "SELECT ($checkpointer) <> $before") or die 'the server does not come back';
 	return;
 }
 
-# End the sessions with such a query, whose clients are dead: they would not notice before they have
-# something to say.
+# End the sessions of a program that was killed, and wait until they have ended: they would not notice before
+# they have something to say, and one may not even have begun.
 sub end_sessions
-{
-	my ($class, $node, $query) = @_;
-
-	$node->poll_query_until('postgres', qq{
-		SELECT count(pg_terminate_backend(pid)) = 0 FROM pg_stat_activity
-		WHERE query LIKE '$query' AND pid <> pg_backend_pid()}) or die 'the sessions do not end';
-	return;
-}
-
-# End those of a program that was killed, and wait until they have ended.
-sub end_sessions_of
 {
 	my ($class, $node, $application) = @_;
 
